@@ -1,0 +1,1 @@
+"""What a person starts: ingest, search, evaluate, and the command line."""

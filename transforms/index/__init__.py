@@ -1,0 +1,1 @@
+"""The vector store: protocol, Qdrant Edge, Qdrant server, schema, ledger, query."""

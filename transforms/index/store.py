@@ -1,0 +1,116 @@
+"""The one protocol that Qdrant Edge and a Qdrant server both answer to.
+
+A store holds points of four kinds, told apart by the payload field `kind`:
+`clip`, `receipt`, `video` (a ledger entry) and, only on a server, `meta`.
+Only clips carry vectors.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from transforms.records import ClipPoint, Scalar, Schema, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Equals:
+    """The payload field holds this value."""
+
+    field: str
+    value: str | int | bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """The payload field holds one of these values."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The payload field lies in [at_least, below); None leaves a side open."""
+
+    field: str
+    at_least: float | None = None
+    below: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HasVector:
+    """The point carries the named vector."""
+
+    name: str
+
+
+Condition = Equals | AnyOf | Between | HasVector
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Points that meet every condition of `must` and none of `must_not`."""
+
+    must: tuple[Condition, ...] = ()
+    must_not: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """The `limit` points nearest to `vector` in the named vector `using`, among those of `where`."""
+
+    using: str
+    vector: Vector
+    where: Where = Where()
+    limit: int = 10
+    exact: bool = False  # compare with every point instead of walking the graph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredPoint:
+    """A hit; cosine or MaxSim for dense vectors, weighted overlap for sparse ones."""
+
+    id: str
+    score: float
+    payload: Mapping[str, Any]
+
+
+class Reader(Protocol):
+    """What searching needs. Every method raises `StoreUnavailable` when the store fails."""
+
+    schema: Schema
+
+    def query(self, queries: Sequence[Query]) -> list[list[ScoredPoint]]:
+        """One list of hits a query, best first."""
+
+    def count(self, where: Where) -> int:
+        """The exact number of points."""
+
+    def retrieve(self, ids: Sequence[str], *, vectors: bool = False) -> list[ClipPoint]:
+        """The points of these ids that exist, in no order; without vectors unless asked for."""
+
+    def scroll(self, where: Where, *, vectors: bool = False, batch: int = 1000) -> Iterator[ClipPoint]:
+        """Every point, each once, in the order of their ids."""
+
+    def close(self) -> None:
+        """Let go of the store; calling it twice does no harm."""
+
+
+class VectorStore(Reader, Protocol):
+    """What writing needs besides. Writes are seen by the same store at once."""
+
+    def upsert(self, points: Sequence[ClipPoint]) -> None:
+        """Store the points, replacing those of the same ids, vectors and payload whole.
+
+        Raises `BadVectors` for a vector that is not finite, has another size than the
+        schema says, an unknown name, or (dense) is not of unit length within 1e-3.
+        """
+
+    def set_payload(self, payload: Mapping[str, Scalar | list[Scalar]], where: Where) -> None:
+        """Set these payload fields of every matching point; other fields stay."""
+
+    def delete(self, where: Where) -> None:
+        """Delete every matching point."""
+
+    def flush(self) -> None:
+        """Return once every update before this call is durable."""

@@ -1,0 +1,1 @@
+"""ffmpeg as limited, killable children: probe, frames, audio."""

@@ -1,0 +1,331 @@
+"""The nouns of the data flow: frozen, slotted, and checked when they are made.
+
+Times are seconds of the container's own clock (PTS); spans are half-open,
+[start_seconds, end_seconds). Records that hold arrays compare by identity.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+Scalar = str | int | float | bool | None
+
+#: The namespace of every id that Reelvec makes; ids are uuid5 over it and what the thing is.
+NAMESPACE = uuid.UUID("0b8f3f0e-6a55-5c0e-9d7e-5e1f6d3c2a10")
+
+
+def stable_id(*parts: object) -> str:
+    """A uuid5 of the parts: the same parts give the same id on every machine, in every run."""
+    return str(uuid.uuid5(NAMESPACE, "\x1f".join(str(part) for part in parts)))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoRef:
+    """One file of a corpus as a listing sees it; nothing has looked inside yet."""
+
+    uri: str
+    size_bytes: int
+    version: str  # what changes when the file may have: mtime in ns for files, etag elsewhere
+    expected: bool = True  # named by the user or by a media suffix: without media inside it is a reject, else skipped
+    origin: str = ""  # the URI of the folder, glob or manifest that listed it; "" when named one by one
+    metadata: tuple[tuple[str, Scalar], ...] = ()
+
+    def __post_init__(self) -> None:
+        if "://" not in self.uri:
+            raise ValueError(f"a video is named by its whole URI: uri={self.uri!r}")
+        if self.size_bytes < 0:
+            raise ValueError(f"a size is not negative: size_bytes={self.size_bytes}")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoStream:
+    """The picture stream that is shown to a viewer."""
+
+    index: int  # of the stream in its container
+    codec: str
+    width: int  # as shown: rotation and sample aspect applied
+    height: int
+    fps: float  # mean rate; 0.0 where unknown
+    rotation_degrees: int
+    start_seconds: float
+    end_seconds: float
+    still: bool = False  # a single picture (a photograph, a cover)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStream:
+    """The sound stream that is played to a listener."""
+
+    index: int
+    codec: str
+    sample_rate_hz: int
+    channels: int
+    start_seconds: float
+    end_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What looking inside a file found; [start_seconds, end_seconds) holds all that can be decoded."""
+
+    container: str
+    start_seconds: float
+    end_seconds: float
+    video: VideoStream | None
+    audio: AudioStream | None
+    damaged: bool = False  # the file ends before its header says it does
+
+    def __post_init__(self) -> None:
+        if self.video is None and self.audio is None:
+            raise ValueError(f"a video has a picture or a sound stream: {self}")
+        if not self.start_seconds < self.end_seconds:
+            raise ValueError(f"a video ends after it starts: {self}")
+
+    @property
+    def duration_seconds(self) -> float:
+        return self.end_seconds - self.start_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """A half-open stretch of one video that is found as one hit; `index` counts over the whole video."""
+
+    index: int
+    start_seconds: float
+    end_seconds: float
+
+    def __post_init__(self) -> None:
+        if not self.start_seconds < self.end_seconds:
+            raise ValueError(f"a clip ends after it starts: {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of one video that holds several clips; the unit of work, under 1 KB."""
+
+    video: VideoRef
+    content: str  # SHA-256 of the file's bytes, hex
+    info: VideoInfo
+    index: int
+    count: int  # how many segments the video has
+    clips: tuple[Clip, ...]
+
+    def __post_init__(self) -> None:
+        if not self.clips:
+            raise ValueError(f"a segment holds at least one clip: {self}")
+        if not 0 <= self.index < self.count:
+            raise ValueError(f"a segment's index lies below the count: index={self.index}, count={self.count}")
+
+    @property
+    def start_seconds(self) -> float:
+        return self.clips[0].start_seconds
+
+    @property
+    def end_seconds(self) -> float:
+        return self.clips[-1].end_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSpec:
+    """The pictures that an encoder wants: upright rgb24, `width` x `height` square pixels.
+
+    `fit` is how a picture of another shape gets there: "stretch" ignores its shape,
+    "crop" scales the short side and cuts the middle out.
+    """
+
+    width: int
+    height: int
+    fit: Literal["stretch", "crop"] = "stretch"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audio:
+    """Mono sound: samples (n,) float32 in [-1, 1], the first one at `start_seconds`."""
+
+    samples: Float32
+    sample_rate_hz: int
+    start_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 1 or self.samples.dtype != np.float32:
+            raise ValueError(f"samples are (n,) float32: shape={self.samples.shape}, dtype={self.samples.dtype}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Media:
+    """What decoding one segment gave; lives in memory only and never crosses a stage."""
+
+    pts_seconds: NDArray[np.float64]  # (n,) rising
+    renditions: Mapping[FrameSpec, NDArray[np.uint8]]  # each (n, height, width, 3)
+    clip_frames: tuple[tuple[int, ...], ...]  # for each clip of the segment, indices into pts_seconds
+    audio: Audio | None
+    damaged: bool = False  # decoding ended before the segment did
+
+    def __post_init__(self) -> None:
+        for spec, pixels in self.renditions.items():
+            wanted = (len(self.pts_seconds), spec.height, spec.width, 3)
+            if pixels.shape != wanted or pixels.dtype != np.uint8:
+                raise ValueError(f"pixels are {wanted} uint8: shape={pixels.shape}, dtype={pixels.dtype}")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One spoken word; times are of the container's clock."""
+
+    text: str
+    start_seconds: float
+    end_seconds: float
+    probability: float = 1.0
+
+    @property
+    def midpoint_seconds(self) -> float:
+        return (self.start_seconds + self.end_seconds) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The words heard in a segment, in order; `language` is None where the model cannot tell."""
+
+    words: tuple[Word, ...] = ()
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseVector:
+    """indices (n,) uint32, each once; values (n,) float32."""
+
+    indices: NDArray[np.uint32]
+    values: Float32
+
+    def __post_init__(self) -> None:
+        if self.indices.shape != self.values.shape or self.indices.ndim != 1:
+            raise ValueError(f"as many indices as values: {self.indices.shape} and {self.values.shape}")
+
+
+#: dense (dim,) or multivector (n, dim), both float32; or sparse
+Vector = Float32 | SparseVector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipPoint:
+    """One clip as the store keeps it: id, named vectors (a missing modality is absent), payload."""
+
+    id: str
+    vectors: Mapping[str, Vector]
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Why one input, or a stretch of it, could not be indexed. Holds no media bytes."""
+
+    uri: str
+    stage: Literal["probe", "decode", "encode"]
+    error: str  # class name
+    message: str
+    transient: bool  # whether a later run tries again
+    start_seconds: float | None = None  # None: the whole video
+    end_seconds: float | None = None
+    attempts: int = 1
+    content: str = ""
+    size_bytes: int = 0
+    version: str = ""
+
+    @property
+    def id(self) -> str:
+        return stable_id("reject", self.uri, self.version, self.stage, self.error, self.start_seconds)
+
+
+Outcome = Literal["ok", "empty", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of one segment; written after its clips are stored, checked and flushed."""
+
+    uri: str
+    content: str
+    recipe: str  # fingerprint
+    index: int
+    count: int
+    clips: int
+    outcome: Outcome
+    damaged: bool = False
+    reject: Reject | None = None
+
+    @property
+    def id(self) -> str:
+        return stable_id("receipt", self.uri, self.content, self.recipe, self.index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentResult:
+    """All that leaves the fused decode-encode-fuse stage for one segment."""
+
+    segment: Segment
+    outcome: Outcome
+    points: Sequence[ClipPoint] = ()
+    damaged: bool = False
+    reject: Reject | None = None
+
+
+#: committed: all of it is searchable; partial: what could be read is; rejected: nothing could be;
+#: quarantined: the decoder crashed on it too often; skipped: no media inside and none was promised;
+#: forgotten: taken out by the user and kept out.
+VideoState = Literal["committed", "partial", "rejected", "quarantined", "skipped", "forgotten"]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What the index knows of one video: the bytes it saw last, and the clips that are live."""
+
+    uri: str
+    size_bytes: int
+    version: str
+    state: VideoState
+    content: str = ""  # SHA-256 of the bytes seen last
+    recipe: str = ""  # fingerprint of the whole recipe
+    vectors: tuple[tuple[str, str], ...] = ()  # (vector name, its fingerprint) of the live clips
+    live_content: str = ""  # SHA-256 of the bytes whose clips are live; "" when none are
+    clips: int = 0  # live ones
+    duration_seconds: float = 0.0
+    attempts: int = 1
+    rejects: tuple[Reject, ...] = ()
+    searchable_since: str = ""  # ISO 8601, UTC
+    origin: str = ""
+    metadata: tuple[tuple[str, Scalar], ...] = ()
+
+    @property
+    def id(self) -> str:
+        return stable_id("video", self.uri)
+
+
+@dataclass(frozen=True, slots=True)
+class DenseVector:
+    """A dense named vector of the schema."""
+
+    name: str
+    dimensions: int
+    multi: bool = False  # (n, dimensions) a point; compared by MaxSim; re-ranking only, so no graph
+    int8: bool = False  # scalar quantization in the store
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a collection must look like, and the recipe whose vectors it holds."""
+
+    recipe_name: str
+    recipe: str  # fingerprint
+    dense: tuple[DenseVector, ...]
+    sparse: tuple[str, ...] = ()  # with IDF kept by the store
+    vector_fingerprints: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe, readable, as JSON holds it
+
+    @property
+    def vector_names(self) -> tuple[str, ...]:
+        return (*(vector.name for vector in self.dense), *self.sparse)
