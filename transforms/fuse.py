@@ -1,0 +1,155 @@
+"""Vectors + temporal position -> ClipPoints.
+
+The `clip` vector is a concatenation of weighted unit blocks, brought to unit length:
+
+    [w_f frame | w_t transcript | w_d change | w_p position]
+
+A query is laid out the same way, so that their dot product is
+
+    sum_b w_b^2 <query_b, clip_b> / (|w_b| over the query's blocks * |w_b| over the clip's blocks)
+
+and a block that either side lacks adds nothing, while the remaining ones weigh more.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from transforms.encode import Encoded
+from transforms.recipe import FusionSettings, Recipe
+from transforms.records import Clip, ClipPoint, Float32, Media, Segment, Vector, stable_id
+
+#: Below this length the difference between later and earlier frames is noise: the picture stands still.
+STILL_CHANGE = 0.15
+
+
+def fuse_segment(segment: Segment, media: Media, encoded: Encoded, recipe: Recipe) -> list[ClipPoint]:
+    """One point a clip, with the vectors of the modalities that the clip has."""
+    spoken = iter(encoded.text_vectors)
+    points = []
+    for place, clip in enumerate(segment.clips):
+        chosen = list(media.clip_frames[place]) if encoded.frames is not None else []
+        vectors: dict[str, Vector] = {}
+        blocks: dict[str, Float32] = {}
+        if encoded.frames is not None and chosen:
+            frames = encoded.frames[chosen]
+            vectors["frames"] = frames
+            vectors["frame"] = blocks["frame"] = mean_direction(frames)
+            blocks["change"] = change_block(frames)
+        text = encoded.texts[place]
+        if text:
+            vectors["transcript"] = blocks["transcript"] = next(spoken)
+        words = encoded.words[place]
+        if words is not None:
+            vectors["words"] = words
+        if vectors:
+            blocks["position"] = position_block(segment, clip, recipe.fusion)
+            vectors["clip"] = lay_out(blocks, recipe)
+        payload = _payload(segment, clip, media, encoded.language, text, recipe)
+        payload["frame_times_seconds"] = [round(float(media.pts_seconds[index]), 6) for index in chosen]
+        payload["vectors"] = sorted(vectors)
+        points.append(ClipPoint(clip_id(segment, clip, recipe), vectors, payload))
+    return points
+
+
+def clip_id(segment: Segment, clip: Clip, recipe: Recipe) -> str:
+    """A function of what the clip is: video, its bytes, the segmenter, and where the clip starts."""
+    return clip_id_of(segment.video.uri, segment.content, recipe.segmenter, clip.start_seconds)
+
+
+def clip_id_of(uri: str, content: str, segmenter: str, start_seconds: float) -> str:
+    """The id of the clip of these bytes at this place."""
+    return stable_id("clip", uri, content, segmenter, round(start_seconds * 1000))
+
+
+def lay_out(blocks: Mapping[str, Float32], recipe: Recipe) -> Float32:
+    """The `clip` vector of a clip or of a query: unit blocks in the recipe's order; absent ones are zero.
+
+    Returns (dim,) float32 of unit length. Raises ValueError where no block has anything in it.
+    """
+    parts = []
+    for name, size in recipe.blocks():
+        block = blocks.get(name)
+        weight = float(getattr(recipe.fusion, name))
+        parts.append(np.zeros(size, np.float32) if block is None else weight * block)
+    whole = np.concatenate(parts).astype(np.float32)
+    length = float(np.linalg.norm(whole))
+    if length == 0.0:
+        raise ValueError(f"a clip vector needs a block with something in it: blocks={sorted(blocks)}")
+    return whole / np.float32(length)
+
+
+def mean_direction(frames: Float32) -> Float32:
+    """unit(mean of unit vectors (n, dim)) -> (dim,)."""
+    return _unit(frames.mean(axis=0))
+
+
+def change_block(frames: Float32) -> Float32:
+    """unit(mean of the later frames - mean of the earlier ones), (n, dim) -> (dim,); zero where it is still.
+
+    Frames are weighted by their distance from the middle of the clip. Which way the picture
+    changes tells "A, then B" from "B, then A", which a mean cannot.
+    """
+    count = len(frames)
+    weights = np.arange(count, dtype=np.float32) - (count - 1) / 2
+    if count < 2:
+        return np.zeros(frames.shape[1], np.float32)
+    change = (weights[:, None] * frames).sum(axis=0) / weights[weights > 0].sum()
+    if np.linalg.norm(change) < STILL_CHANGE:
+        return np.zeros(frames.shape[1], np.float32)
+    return _unit(change)
+
+
+def position_block(segment: Segment, clip: Clip, fusion: FusionSettings) -> Float32:
+    """Where the clip's middle lies in its video, as sinusoidal features of unit length.
+
+    Pairs (sin, cos) of the seconds since the video's start and of the fraction of it, at the
+    recipe's periods (after Vaswani et al., 2017). Their dot product depends on the distance in time alone.
+    """
+    info = segment.info
+    since_start_seconds = (clip.start_seconds + clip.end_seconds) / 2 - info.start_seconds
+    return time_features(since_start_seconds, since_start_seconds / info.duration_seconds, fusion)
+
+
+def time_features(since_start_seconds: float, fraction: float, fusion: FusionSettings) -> Float32:
+    """The position features of one moment, (2 * number of periods,) of unit length."""
+    turns = np.array(
+        [since_start_seconds / period for period in fusion.position_periods_seconds]
+        + [fraction / period for period in fusion.position_periods_fraction]
+    )
+    angles = 2 * np.pi * turns
+    features = np.stack([np.sin(angles), np.cos(angles)], axis=1).reshape(-1)
+    return (features / np.sqrt(len(turns))).astype(np.float32)
+
+
+def _unit(vector: Float32) -> Float32:
+    length = float(np.linalg.norm(vector))
+    return vector / np.float32(length) if length > 0 else vector
+
+
+def _payload(
+    segment: Segment, clip: Clip, media: Media, language: str | None, text: str, recipe: Recipe
+) -> dict[str, object]:
+    info = segment.info
+    payload: dict[str, object] = {
+        "kind": "clip",
+        "live": False,
+        "video_id": stable_id("video", segment.video.uri),
+        "uri": segment.video.uri,
+        "content": segment.content,
+        "recipe": recipe.fingerprint,
+        "segmenter": recipe.segmenter,
+        "segment_index": segment.index,
+        "clip_index": clip.index,
+        "start_seconds": round(clip.start_seconds, 6),
+        "end_seconds": round(clip.end_seconds, 6),
+        "media_start_seconds": round(info.start_seconds, 6),
+        "duration_seconds": round(info.duration_seconds, 6),
+        "partial": info.damaged or media.damaged,
+        "metadata": dict(segment.video.metadata),
+    }
+    if text:
+        payload["transcript"] = text
+    if text and language:
+        payload["language"] = language
+    return payload
