@@ -10,18 +10,7 @@ from transforms.encoders import health
 from transforms.encoders.registry import Loaded, loaded
 from transforms.encoders.words import document_vector
 from transforms.recipe import Recipe
-from transforms.records import Audio, Clip, Float32, Media, Segment, SparseVector, Transcript, Word
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """What the models make of one segment, clip by clip."""
-
-    frames: Float32 | None  # (n, dim), one unit vector a frame; None where there is no picture
-    texts: tuple[str, ...]  # what is said in each clip; "" where nothing is
-    text_vectors: Float32  # (clips that speak, dim), in the order of the clips
-    words: tuple[SparseVector | None, ...]
-    language: str | None = None
+from transforms.records import Audio, Clip, Encoded, Float32, Media, Segment, SparseVector, Transcript, Word
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,9 +15,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from transforms.encode import Encoded
 from transforms.recipe import FusionSettings, Recipe
-from transforms.records import Clip, ClipPoint, Float32, Media, Segment, Vector, stable_id
+from transforms.records import Clip, ClipPoint, Encoded, Float32, Media, Segment, Vector, clip_id, stable_id
 
 #: Below this length the difference between later and earlier frames is noise: the picture stands still.
 STILL_CHANGE = 0.15
@@ -48,18 +47,9 @@ def fuse_segment(segment: Segment, media: Media, encoded: Encoded, recipe: Recip
         payload = _payload(segment, clip, media, encoded.language, text, recipe)
         payload["frame_times_seconds"] = [round(float(media.pts_seconds[index]), 6) for index in chosen]
         payload["vectors"] = sorted(vectors)
-        points.append(ClipPoint(clip_id(segment, clip, recipe), vectors, payload))
+        name = clip_id(segment.video.uri, segment.content, recipe.segmenter, clip.start_seconds)
+        points.append(ClipPoint(name, vectors, payload))
     return points
-
-
-def clip_id(segment: Segment, clip: Clip, recipe: Recipe) -> str:
-    """A function of what the clip is: video, its bytes, the segmenter, and where the clip starts."""
-    return clip_id_of(segment.video.uri, segment.content, recipe.segmenter, clip.start_seconds)
-
-
-def clip_id_of(uri: str, content: str, segmenter: str, start_seconds: float) -> str:
-    """The id of the clip of these bytes at this place."""
-    return stable_id("clip", uri, content, segmenter, round(start_seconds * 1000))
 
 
 def lay_out(blocks: Mapping[str, Float32], recipe: Recipe) -> Float32:

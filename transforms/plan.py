@@ -10,31 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from transforms.errors import UsageError
-from transforms.records import LedgerEntry, VideoRef
-
-#: A decoder that crashed or timed out on a video is given this many tries over several runs.
-MAX_ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A video to decode; `content` is its SHA-256 where planning needed it, else ""."""
-
-    video: VideoRef
-    content: str = ""
-    attempts: int = 1
-    done: tuple[int, ...] = ()  # segments that an earlier run left a receipt for
-
-
-@dataclass(frozen=True, slots=True)
-class CopyOf:
-    """A video whose bytes are those of another: its vectors are copied, nothing is decoded."""
-
-    video: VideoRef
-    content: str
-    source_uri: str
-    moved: bool = False  # the source is gone from the corpus
-
+from transforms.records import MAX_ATTEMPTS, CopyOf, LedgerEntry, VideoRef, Work
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -66,12 +42,12 @@ def plan_work(
     hash_content: Hasher,
     covered: Covers,
     max_delete: str = "10%",
-    receipts: Mapping[tuple[str, str], Collection[int]] | None = None,
+    receipts: Mapping[str, Collection[tuple[str, int]]] | None = None,
 ) -> Plan:
     """Decide what becomes of every listed video and of every entry that no listing names.
 
     `covered(uri, origin)` tells whether this run's listing would have shown the video if it
-    still existed. `receipts` holds, by (uri, content), the segments that are done already.
+    still existed. `receipts` holds, by URI, the (content, index) of segments that are done already.
     Raises UsageError when more would be deleted than `max_delete` allows.
     """
     listed = {video.uri for video in videos}
@@ -116,10 +92,7 @@ def plan_work(
     check_deletions(len([entry for entry in gone if entry.uri not in moved_uris]), len(ledger), max_delete)
     done = receipts or {}
     return Plan(
-        to_embed=tuple(
-            replace(work, done=tuple(sorted(done.get((work.video.uri, work.content), ())))) if work.content else work
-            for work in sorted_out.work
-        ),
+        to_embed=tuple(replace(work, done=tuple(sorted(done.get(work.video.uri, ())))) for work in sorted_out.work),
         copies=tuple(sorted_out.copies),
         unchanged=tuple(sorted_out.unchanged),
         rejected=tuple(sorted_out.rejected),

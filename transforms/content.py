@@ -1,0 +1,27 @@
+"""What a local file holds, and whether it is still the one that was listed."""
+
+import hashlib
+from pathlib import Path
+
+from transforms.errors import VideoChanged
+from transforms.records import VideoRef
+from transforms.uris import path_of_uri, shown
+
+
+def content_of(path: Path) -> str:
+    """SHA-256 of the file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_unchanged(video: VideoRef) -> None:
+    """Raise VideoChanged unless the file still has the size and the time that were listed."""
+    try:
+        found = path_of_uri(video.uri).stat()
+    except FileNotFoundError as error:
+        raise VideoChanged(f"the file vanished while it was read: {shown(video.uri)}") from error
+    if (found.st_size, str(found.st_mtime_ns)) != (video.size_bytes, video.version):
+        raise VideoChanged(
+            f"the file changed while it was read: {shown(video.uri)}, "
+            f"size_bytes={video.size_bytes} then {found.st_size}; the next run takes it up"
+        )

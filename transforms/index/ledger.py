@@ -1,0 +1,146 @@
+"""Ledger entries and receipts as points without vectors: JSON with a version, and back."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, TypeVar
+
+from transforms.errors import IndexFormatError
+from transforms.index.store import AnyOf, Equals, Reader, VectorStore, Where
+from transforms.records import ClipPoint, LedgerEntry, Receipt, Reject, stable_id
+
+#: Raised when the fields of an entry, a receipt or a reject change their meaning.
+FORMAT = 1
+
+VIDEO, RECEIPT = "video", "receipt"
+
+_PAGE = 2000
+
+T = TypeVar("T")
+
+
+def entry_payload(entry: LedgerEntry) -> dict[str, Any]:
+    """A ledger entry as JSON holds it."""
+    return {
+        "kind": VIDEO,
+        "format": FORMAT,
+        **asdict(entry),
+        "vectors": [list(pair) for pair in entry.vectors],  # pairs: a store may sort the keys of an object
+        "metadata": [list(pair) for pair in entry.metadata],
+        "rejects": [reject_payload(reject) for reject in entry.rejects],
+    }
+
+
+def entry_of(payload: Mapping[str, Any]) -> LedgerEntry:
+    """The ledger entry that a payload holds; raises IndexFormatError for one of another format."""
+    held = _fields(payload)
+    held["vectors"] = tuple((name, fingerprint) for name, fingerprint in held["vectors"])
+    held["metadata"] = tuple((name, value) for name, value in held["metadata"])
+    held["rejects"] = tuple(reject_of(reject) for reject in held["rejects"])
+    return LedgerEntry(**held)
+
+
+def receipt_payload(receipt: Receipt) -> dict[str, Any]:
+    """A receipt as JSON holds it."""
+    reject = None if receipt.reject is None else reject_payload(receipt.reject)
+    return {"kind": RECEIPT, "format": FORMAT, **asdict(receipt), "reject": reject}
+
+
+def receipt_of(payload: Mapping[str, Any]) -> Receipt:
+    """The receipt that a payload holds; raises IndexFormatError for one of another format."""
+    held = _fields(payload)
+    held["reject"] = None if held["reject"] is None else reject_of(held["reject"])
+    return Receipt(**held)
+
+
+def reject_payload(reject: Reject) -> dict[str, Any]:
+    """A reject as JSON holds it."""
+    return {"format": FORMAT, **asdict(reject)}
+
+
+def reject_of(payload: Mapping[str, Any]) -> Reject:
+    """The reject that a payload or a line of a dead-letter file holds."""
+    return Reject(**_fields(payload))
+
+
+def read_entries(store: Reader) -> dict[str, LedgerEntry]:
+    """Every ledger entry, by URI."""
+    entries = (entry_of(point.payload) for point in store.scroll(_kind(VIDEO), batch=_PAGE))
+    return {entry.uri: entry for entry in entries}
+
+
+def read_entry(store: Reader, uri: str) -> LedgerEntry | None:
+    """What the index knows of one video; None where it knows nothing."""
+    return read_some(store, [uri]).get(uri)
+
+
+def read_some(store: Reader, uris: Iterable[str]) -> dict[str, LedgerEntry]:
+    """The ledger entries of these videos, by URI; unknown ones are missing."""
+    ids = [_entry_id(uri) for uri in uris]
+    found: dict[str, LedgerEntry] = {}
+    for some in _pages(ids):
+        for point in store.retrieve(some):
+            entry = entry_of(point.payload)
+            found[entry.uri] = entry
+    return found
+
+
+def write_entries(store: VectorStore, entries: Sequence[LedgerEntry]) -> None:
+    """Store the entries, replacing those of the same videos."""
+    for some in _pages(entries):
+        store.upsert([ClipPoint(entry.id, {}, entry_payload(entry)) for entry in some])
+
+
+def delete_entries(store: VectorStore, uris: Iterable[str]) -> None:
+    """Forget what the index knows of these videos; their clips and receipts stay."""
+    for some in _pages(list(uris)):
+        store.delete(Where(must=(Equals("kind", VIDEO), AnyOf("uri", tuple(some)))))
+
+
+def read_receipts(store: Reader, uri: str, content: str, recipe: str) -> list[Receipt]:
+    """The receipts of one version of a video under one recipe, in the order of its segments."""
+    where = Where(must=(*_kind(RECEIPT).must, *_version(uri, content, recipe)))
+    return sorted((receipt_of(point.payload) for point in store.scroll(where)), key=lambda receipt: receipt.index)
+
+
+def read_all_receipts(store: Reader) -> list[Receipt]:
+    """Every receipt of the index."""
+    return [receipt_of(point.payload) for point in store.scroll(_kind(RECEIPT), batch=_PAGE)]
+
+
+def write_receipts(store: VectorStore, receipts: Sequence[Receipt]) -> None:
+    """Store the receipts, replacing those of the same segments."""
+    for some in _pages(receipts):
+        store.upsert([ClipPoint(receipt.id, {}, receipt_payload(receipt)) for receipt in some])
+
+
+def delete_receipts(store: VectorStore, uri: str, *, content: str | None = None, recipe: str | None = None) -> None:
+    """Delete a video's receipts; only those of one version, or of one recipe, where these are given."""
+    store.delete(Where(must=(*_kind(RECEIPT).must, *_version(uri, content, recipe))))
+
+
+def _entry_id(uri: str) -> str:
+    return stable_id("video", uri)
+
+
+def _kind(kind: str) -> Where:
+    return Where(must=(Equals("kind", kind),))
+
+
+def _version(uri: str, content: str | None, recipe: str | None) -> tuple[Equals, ...]:
+    given = (("uri", uri), ("content", content), ("recipe", recipe))
+    return tuple(Equals(field, value) for field, value in given if value is not None)
+
+
+def _fields(payload: Mapping[str, Any]) -> dict[str, Any]:
+    found = payload.get("format")
+    if found != FORMAT:
+        raise IndexFormatError(
+            f"a record of the index is of another format: format={found!r}, this Reelvec reads {FORMAT}, "
+            f"uri={payload.get('uri')!r}; use the Reelvec that wrote it, or ingest into another --index"
+        )
+    return {key: value for key, value in payload.items() if key not in ("format", "kind")}
+
+
+def _pages(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), _PAGE):
+        yield items[start : start + _PAGE]

@@ -1,0 +1,30 @@
+"""Videos gone from the corpus, or forgotten by the user -> their clips gone."""
+
+from collections.abc import Sequence
+
+from transforms.index.ledger import delete_entries, delete_receipts, write_entries
+from transforms.index.store import Equals, VectorStore, Where
+from transforms.records import LedgerEntry
+
+
+def remove_videos(store: VectorStore, entries: Sequence[LedgerEntry]) -> int:
+    """Delete clips, receipts and ledger entries of these videos; gives their number."""
+    for entry in entries:
+        _delete_clips(store, entry.uri)
+    store.flush()
+    delete_entries(store, [entry.uri for entry in entries])
+    store.flush()
+    return len(entries)
+
+
+def forget_video(store: VectorStore, entry: LedgerEntry) -> int:
+    """Delete the clips and leave a stone that keeps the video out; gives the number of clips deleted."""
+    _delete_clips(store, entry.uri)
+    write_entries(store, [LedgerEntry(entry.uri, entry.size_bytes, entry.version, "forgotten", origin=entry.origin)])
+    store.flush()
+    return entry.clips
+
+
+def _delete_clips(store: VectorStore, uri: str) -> None:
+    store.delete(Where((Equals("kind", "clip"), Equals("uri", uri))))
+    delete_receipts(store, uri)

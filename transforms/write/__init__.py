@@ -1,0 +1,1 @@
+"""Results -> clips and one receipt a segment; the last receipt commits its video."""

@@ -1,0 +1,232 @@
+"""Receipts and commits: what makes a video searchable, and keeps a good version until a better one is whole.
+
+Every function may run twice, or be cut short and run again: ids are stable, and each step is
+either done or not. The order is what matters: clips, then receipts, then the flip to `live`,
+then the old version's clips, then the ledger entry, then the receipts go.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from transforms.errors import StoreUnavailable
+from transforms.index.ledger import (
+    delete_receipts,
+    read_all_receipts,
+    read_entry,
+    read_receipts,
+    read_some,
+    write_entries,
+    write_receipts,
+)
+from transforms.index.store import Equals, VectorStore, Where
+from transforms.records import MAX_ATTEMPTS, LedgerEntry, Receipt, RejectedVideo, SegmentResult, VideoState
+
+
+def clips_of(uri: str, *more: Equals) -> Where:
+    """The clips of one video, of all its versions."""
+    return Where((Equals("kind", "clip"), Equals("uri", uri), *more))
+
+
+def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: str) -> list[Receipt]:
+    """Store clips, check that they arrived, leave a receipt a segment, commit what is complete.
+
+    Raises StoreUnavailable and BadVectors; nothing is vouched for that was not flushed before.
+    """
+    entries = read_some(store, {result.segment.video.uri for result in results})
+    fresh = [result for result in results if not _is_committed(result, entries.get(result.segment.video.uri), recipe)]
+    points = [point for result in fresh for point in result.points]
+    if points:
+        store.upsert(points)
+        store.flush()
+        found = len(store.retrieve([point.id for point in points]))
+        if found != len(points):
+            raise StoreUnavailable(f"the store took {len(points)} clips and holds {found} of them; run again")
+    receipts = [receipt_of(result, recipe) for result in fresh]
+    write_receipts(store, receipts)
+    for receipt in {(receipt.uri, receipt.content): receipt for receipt in receipts}.values():
+        commit_if_complete(store, receipt)
+    return receipts
+
+
+def receipt_of(result: SegmentResult, recipe: str) -> Receipt:
+    """What a segment leaves in the store."""
+    segment = result.segment
+    return Receipt(
+        video=segment.video,
+        content=segment.content,
+        recipe=recipe,
+        index=segment.index,
+        count=segment.count,
+        clips=len(result.points),
+        outcome=result.outcome,
+        duration_seconds=segment.info.duration_seconds,
+        attempts=segment.attempts,
+        damaged=result.damaged or segment.info.damaged,
+        reject=result.reject,
+    )
+
+
+def commit_if_complete(store: VectorStore, last: Receipt) -> LedgerEntry | None:
+    """Commit the video of this receipt if every segment of it has left one."""
+    receipts = read_receipts(store, last.uri, last.content, last.recipe)
+    if len(receipts) < last.count:
+        return None
+    return commit_video(store, receipts)
+
+
+def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
+    """Commit what a killed run, or a race between two workers, left complete but open."""
+    by_video: dict[tuple[str, str, str], list[Receipt]] = defaultdict(list)
+    for receipt in read_all_receipts(store):
+        by_video[receipt.uri, receipt.content, receipt.recipe].append(receipt)
+    entries = []
+    for (uri, content, _), receipts in by_video.items():
+        entry = read_entry(store, uri)
+        settled = entry is not None and entry.content == content and entry.attempts >= receipts[0].attempts
+        if settled and all(receipt.outcome != "rejected" for receipt in receipts) and entry.live_content == content:
+            delete_receipts(store, uri, content)
+        elif not settled and len(receipts) == receipts[0].count:
+            entries.append(commit_video(store, receipts))
+    return entries
+
+
+def commit_video(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry:
+    """Make one version of one video what searches see, if it is better than what they see now.
+
+    Takes all receipts of the version. Raises StoreUnavailable when the store holds another
+    number of clips than they vouch for.
+    """
+    first = receipts[0]
+    uri, content, recipe = first.uri, first.content, first.recipe
+    version = (Equals("content", content), Equals("recipe", recipe))
+    vouched, held = sum(receipt.clips for receipt in receipts), store.count(clips_of(uri, *version))
+    if held != vouched:
+        raise StoreUnavailable(
+            f"the receipts of {uri} vouch for {vouched} clips and the store holds {held}; run again"
+        )
+    old = read_entry(store, uri)
+    rejects = tuple(receipt.reject for receipt in receipts if receipt.reject is not None)
+    attempts = max(receipt.attempts for receipt in receipts)
+    retry = any(reject.transient for reject in rejects) and attempts < MAX_ATTEMPTS
+    state = _state(receipts, retry=retry)
+    entry = LedgerEntry(
+        uri=uri,
+        size_bytes=first.video.size_bytes,
+        version=first.video.version,
+        state=state,
+        content=content,
+        recipe=recipe,
+        duration_seconds=first.duration_seconds,
+        attempts=attempts,
+        rejects=rejects,
+        origin=first.video.origin,
+        metadata=first.video.metadata,
+    )
+    if _keeps_old(old, entry, retry=retry):
+        assert old is not None
+        entry = replace(
+            entry,
+            live_content=old.live_content,
+            live_whole=old.live_whole,
+            vectors=old.vectors,
+            clips=old.clips,
+            searchable_since=old.searchable_since,
+        )
+    else:
+        store.set_payload({"live": True}, clips_of(uri, *version))
+        store.delete(Where((Equals("kind", "clip"), Equals("uri", uri)), must_not=(Equals("content", content),)))
+        entry = replace(
+            entry,
+            live_content=content if held else "",
+            live_whole=state == "committed",
+            vectors=tuple(sorted(store.schema.vector_fingerprints.items())) if held else (),
+            clips=held,
+            searchable_since=now() if held else "",
+        )
+    store.flush()
+    write_entries(store, [entry])
+    store.flush()
+    if not retry:
+        delete_receipts(store, uri, content)
+        if entry.live_content != content:
+            store.delete(clips_of(uri, *version))
+    return entry
+
+
+def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
+    """Enter a video that could not be cut into segments; its old clips go once that is final."""
+    video, reject = rejected.video, rejected.reject
+    old = read_entry(store, video.uri)
+    retry = reject.transient and reject.attempts < MAX_ATTEMPTS
+    state: VideoState = "rejected"
+    if reject.error == "NoMedia" and not video.expected:
+        state = "skipped"
+    elif reject.transient and not retry:
+        state = "quarantined"
+    entry = LedgerEntry(
+        uri=video.uri,
+        size_bytes=video.size_bytes,
+        version=video.version,
+        state=state,
+        content=reject.content,
+        attempts=reject.attempts,
+        rejects=() if state == "skipped" else (reject,),
+        origin=video.origin,
+        metadata=video.metadata,
+    )
+    if retry and old is not None and old.live_content:
+        entry = replace(
+            entry,
+            recipe=old.recipe,
+            live_content=old.live_content,
+            live_whole=old.live_whole,
+            vectors=old.vectors,
+            clips=old.clips,
+            searchable_since=old.searchable_since,
+            duration_seconds=old.duration_seconds,
+        )
+    else:
+        store.delete(clips_of(video.uri))
+    write_entries(store, [entry])
+    store.flush()
+    return entry
+
+
+def sweep(store: VectorStore, uris: Iterable[str]) -> None:
+    """Delete what unfinished older versions of these settled videos left behind."""
+    for uri, entry in read_some(store, set(uris)).items():
+        for receipt in [receipt for receipt in read_all_receipts(store) if receipt.uri == uri]:
+            if receipt.content not in (entry.content, entry.live_content):
+                store.delete(clips_of(uri, Equals("content", receipt.content)))
+                delete_receipts(store, uri, receipt.content)
+
+
+def now() -> str:
+    """This moment, ISO 8601, UTC, whole seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _is_committed(result: SegmentResult, entry: LedgerEntry | None, recipe: str) -> bool:
+    """Whether this result is a late repetition of work that is in the index already."""
+    return (
+        entry is not None
+        and entry.state == "committed"
+        and (entry.live_content, entry.recipe) == (result.segment.content, recipe)
+    )
+
+
+def _state(receipts: Sequence[Receipt], *, retry: bool) -> VideoState:
+    rejected = [receipt for receipt in receipts if receipt.outcome == "rejected"]
+    if len(rejected) == len(receipts):
+        final_crash = not retry and any(receipt.reject and receipt.reject.transient for receipt in rejected)
+        return "quarantined" if final_crash else "rejected"
+    return "partial" if rejected or any(receipt.damaged for receipt in receipts) else "committed"
+
+
+def _keeps_old(old: LedgerEntry | None, new: LedgerEntry, *, retry: bool) -> bool:
+    """Whether another version that is live now stays: it was whole and the new one is not."""
+    if old is None or not old.live_content or old.live_content == new.content or new.state == "committed":
+        return False
+    return old.live_whole if new.state == "partial" else retry

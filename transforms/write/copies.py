@@ -1,0 +1,74 @@
+"""Copies and moves: the same bytes under another name get the stored vectors under new ids."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from transforms.index.ledger import read_entry, write_entries
+from transforms.index.store import Equals, VectorStore, Where
+from transforms.records import ClipPoint, CopyOf, LedgerEntry, clip_id, stable_id
+from transforms.write.commit import clips_of, now
+
+_BATCH = 256
+
+
+def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
+    """Write the clips of `copy.source_uri` again for `copy.video` and commit them.
+
+    Returns None where the source has no outcome that holds for its copies: the copy is then
+    left to a later run. A rejected source gives a rejected copy.
+    """
+    source = read_entry(store, copy.source_uri)
+    if source is None or any(reject.transient for reject in source.rejects):
+        return None
+    video = copy.video
+    if copy.content not in (source.live_content, source.content):
+        return None
+    rejects = tuple(
+        replace(reject, uri=video.uri, size_bytes=video.size_bytes, version=video.version) for reject in source.rejects
+    )
+    written = 0
+    if source.live_content == copy.content:
+        for points in _batched(store.scroll(clips_of(copy.source_uri, Equals("live", True)), vectors=True)):
+            store.upsert([_renamed(point, copy) for point in points])
+            written += len(points)
+    elif source.state != "rejected":
+        return None
+    store.flush()
+    store.delete(Where((Equals("kind", "clip"), Equals("uri", video.uri)), must_not=(Equals("content", copy.content),)))
+    entry = replace(
+        source,
+        uri=video.uri,
+        size_bytes=video.size_bytes,
+        version=video.version,
+        content=copy.content,
+        clips=written,
+        rejects=rejects,
+        searchable_since=now() if written else "",
+        origin=video.origin,
+        metadata=video.metadata,
+    )
+    write_entries(store, [entry])
+    store.flush()
+    return entry
+
+
+def relabel(store: VectorStore, entry: LedgerEntry) -> None:
+    """Give the clips of a video the metadata that its manifest has now."""
+    store.set_payload({"metadata": dict(entry.metadata)}, clips_of(entry.uri))
+
+
+def _renamed(point: ClipPoint, copy: CopyOf) -> ClipPoint:
+    payload = {
+        **point.payload,
+        "uri": copy.video.uri,
+        "video_id": stable_id("video", copy.video.uri),
+        "metadata": dict(copy.video.metadata),
+    }
+    name = clip_id(copy.video.uri, copy.content, payload["segmenter"], payload["start_seconds"])
+    return ClipPoint(name, point.vectors, payload)
+
+
+def _batched(points: Iterator[ClipPoint]) -> Iterator[list[ClipPoint]]:
+    while batch := list(islice(points, _BATCH)):
+        yield batch
