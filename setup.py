@@ -3,7 +3,7 @@
 from setuptools import find_packages, setup
 
 BASE = [
-    "apache-beam>=2.76,<2.78",
+    "apache-beam==2.77.*",
     "ffmpeg-python>=0.2",
     "numpy>=2.0",
     "onnxruntime>=1.20",

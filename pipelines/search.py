@@ -8,7 +8,7 @@ from transforms.encoders.cards import text_encoder_of
 from transforms.encoders.light import text_vectors
 from transforms.encoders.words import query_vector
 from transforms.errors import RecipeMismatch, UsageError
-from transforms.fuse import query_layout
+from transforms.fuse import lay_out
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
 from transforms.index.query import AUTO, Hit, search_clips
@@ -89,7 +89,7 @@ class Searcher:
                     vectors[name] = words
             elif name == "clip":
                 blocks = {block: self._text_in(block, text, encoded) for block in ("frame", "transcript") if block in held}
-                vectors[name] = query_layout(self.recipe, blocks)
+                vectors[name] = lay_out(blocks, self.recipe)
             else:
                 vectors[name] = self._text_in(name, text, encoded)
         return vectors

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from transforms.errors import UsageError
 from transforms.records import MAX_ATTEMPTS, CopyOf, LedgerEntry, VideoRef, Work
 
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a run will do; every listed video is in exactly one of the first five."""
@@ -77,7 +78,8 @@ def plan_work(
         entry = ledger.get(video.uri)
         source_uri = sources.get(content) if content else None
         if content and entry is not None and entry.content == content and entry.state != "forgotten":
-            sorted_out.same_bytes(video, replace(entry, size_bytes=video.size_bytes, version=video.version), touched=True)
+            seen = replace(entry, size_bytes=video.size_bytes, version=video.version)
+            sorted_out.same_bytes(video, seen, touched=True)
         elif source_uri is not None and source_uri != video.uri:
             moved = source_uri not in listed and covered(source_uri, ledger[source_uri].origin)
             sorted_out.copies.append(CopyOf(video, content, source_uri, moved))

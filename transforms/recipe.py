@@ -79,7 +79,7 @@ class Recipe:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
         """The recipe that `settings()` or a TOML file describes; raises UsageError for unknown keys."""
-        known = {"name": (), "segment": None, "frames": None, "speech": None, "text": None, "words": None, "fusion": None}
+        known = ("name", "segment", "frames", "speech", "text", "words", "fusion")
         for key in settings:
             if key not in known:
                 raise UsageError(f"a recipe has no such part: {key!r}; it has {', '.join(known)}")
@@ -198,9 +198,11 @@ def load_recipe(name: str) -> Recipe:
             raise UsageError(f"there is no recipe file {name!r}")
         text = path.read_text()
     else:
-        packaged = {item.name.removesuffix(".toml"): item for item in files("transforms").joinpath("recipes").iterdir()}
+        folder = files("transforms").joinpath("recipes")
+        packaged = {item.name.removesuffix(".toml"): item for item in folder.iterdir()}
         if name not in packaged:
-            raise UsageError(f"unknown recipe {name!r}; there are: {', '.join(sorted(packaged))}, or a file named *.toml")
+            known = ", ".join(sorted(packaged))
+            raise UsageError(f"unknown recipe {name!r}; there are: {known}; a file of your own is named *.toml")
         text = packaged[name].read_text()
     try:
         return Recipe.of(tomllib.loads(text))

@@ -6,6 +6,7 @@ Only clips carry vectors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -111,6 +112,12 @@ class VectorStore(Reader, Protocol):
 
     def delete(self, where: Where) -> None:
         """Delete every matching point."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Updates made inside are published as one: a reader of an Edge index sees all of them or none.
+
+        A server shows each update at once.
+        """
 
     def flush(self) -> None:
         """Return once every update before this call is durable."""

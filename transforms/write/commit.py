@@ -86,7 +86,7 @@ def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
         entry = read_entry(store, uri)
         settled = entry is not None and entry.content == content and entry.attempts >= receipts[0].attempts
         if settled and all(receipt.outcome != "rejected" for receipt in receipts) and entry.live_content == content:
-            delete_receipts(store, uri, content)
+            delete_receipts(store, uri, content=content)
         elif not settled and len(receipts) == receipts[0].count:
             entries.append(commit_video(store, receipts))
     return entries
@@ -135,8 +135,6 @@ def commit_video(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry
             searchable_since=old.searchable_since,
         )
     else:
-        store.set_payload({"live": True}, clips_of(uri, *version))
-        store.delete(Where((Equals("kind", "clip"), Equals("uri", uri)), must_not=(Equals("content", content),)))
         entry = replace(
             entry,
             live_content=content if held else "",
@@ -145,11 +143,16 @@ def commit_video(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry
             clips=held,
             searchable_since=now() if held else "",
         )
-    store.flush()
-    write_entries(store, [entry])
-    store.flush()
+    with store.together():
+        if entry.live_content == content:
+            store.set_payload({"live": True}, clips_of(uri, *version))
+        if entry.live_content in (content, ""):
+            store.delete(Where((Equals("kind", "clip"), Equals("uri", uri)), must_not=(Equals("content", content),)))
+        store.flush()
+        write_entries(store, [entry])
+        store.flush()
     if not retry:
-        delete_receipts(store, uri, content)
+        delete_receipts(store, uri, content=content)
         if entry.live_content != content:
             store.delete(clips_of(uri, *version))
     return entry
@@ -200,7 +203,7 @@ def sweep(store: VectorStore, uris: Iterable[str]) -> None:
         for receipt in [receipt for receipt in read_all_receipts(store) if receipt.uri == uri]:
             if receipt.content not in (entry.content, entry.live_content):
                 store.delete(clips_of(uri, Equals("content", receipt.content)))
-                delete_receipts(store, uri, receipt.content)
+                delete_receipts(store, uri, content=receipt.content)
 
 
 def now() -> str:

@@ -1,0 +1,41 @@
+# `make` alone says what each target does. Everything lives in .venv, .tools and build.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo bench examples prism clean
+
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
+BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+
+setup: .venv/.ready  ## make .venv with .venv/bin/reelvec and everything it needs
+
+.venv/.ready: setup.py constraints.txt scripts/setup.sh
+	@bash scripts/setup.sh
+
+check: setup  ## lint, types and import contract
+	ruff check .
+	ruff format --check .
+	mypy
+	mypy $(wildcard tests benchmarks/*.py examples/*.py)
+	lint-imports
+
+test: check  ## set up, check, and run every test
+	python -m pytest
+
+demo: setup  ## index the example videos and answer three questions
+	@bash scripts/demo.sh
+
+bench: setup  ## every figure of benchmarks/, each as a ratio
+	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; python "$$file"; done
+
+examples: setup  ## render examples/videos again (needs espeak-ng)
+	python examples/render.py
+
+prism:  ## build Beam's Prism runner into .tools/bin (needs Go)
+	@bash scripts/prism.sh $(BEAM)
+
+clean:  ## remove what make made, .venv too
+	rm -rf .venv .tools build dist *.egg-info demo.reelvec .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,125 @@
+"""Segment -> SegmentResult: decode, encode and fuse as one fused stage.
+
+Pixels and samples live in this stage alone. While one segment is encoded the next ones are
+decoded in threads (the work is done by ffmpeg in child processes), so both kinds of work overlap
+even on a runner that hands out a single bundle.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.utils.windowed_value import WindowedValue
+
+from transforms import interrupt
+from transforms.content import check_unchanged
+from transforms.decode import decode_segment
+from transforms.encode import Models, encode_segment
+from transforms.errors import IngestError, VideoChanged
+from transforms.fuse import fuse_segment
+from transforms.progress import listener
+from transforms.recipe import Recipe
+from transforms.records import Media, Reject, Segment, SegmentResult
+
+
+@dataclass(frozen=True)
+class EmbedSegments(beam.PTransform):  # type: ignore[misc]
+    """Segments -> SegmentResults, `prefetch` of them decoded ahead."""
+
+    recipe: Recipe
+    device: str = "auto"
+    prefetch: int = 2
+
+    def expand(self, segments: beam.PCollection[Segment]) -> beam.PCollection[SegmentResult]:
+        embed = _EmbedSegments(self.recipe, self.device, self.prefetch)
+        return segments | "DecodeEncodeFuse" >> beam.ParDo(embed).with_output_types(SegmentResult)
+
+
+def embed_segment(segment: Segment, media: Media, models: Models, recipe: Recipe) -> SegmentResult:
+    """Encode and fuse what was decoded."""
+    encoded = encode_segment(segment, media, models)
+    points = fuse_segment(segment, media, encoded, recipe)
+    return SegmentResult(segment, "ok" if points else "empty", points, damaged=media.damaged)
+
+
+def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
+    """The result of a segment that could not be decoded."""
+    video = segment.video
+    reject = Reject(
+        uri=video.uri,
+        stage="decode",
+        error=type(error).__name__,
+        message=str(error),
+        transient=error.transient,
+        start_seconds=segment.start_seconds,
+        end_seconds=segment.end_seconds,
+        attempts=segment.attempts,
+        content=segment.content,
+        size_bytes=video.size_bytes,
+        version=video.version,
+    )
+    return SegmentResult(segment, "rejected", reject=reject)
+
+
+class _EmbedSegments(beam.DoFn):  # type: ignore[misc]
+    decoded = Metrics.counter("reelvec", "segments_decoded_count")
+    rejected = Metrics.counter("reelvec", "segments_rejected_count")
+
+    def __init__(self, recipe: Recipe, device: str, prefetch: int) -> None:
+        self._recipe, self._device, self._prefetch = recipe, device, prefetch
+
+    def setup(self) -> None:
+        self._models = Models.load(self._recipe, device=self._device)
+        self._decoders = ThreadPoolExecutor(self._prefetch, thread_name_prefix="decode")
+
+    def teardown(self) -> None:
+        self._decoders.shutdown(wait=False, cancel_futures=True)
+
+    def start_bundle(self) -> None:
+        self._ahead: deque[tuple[Segment, Future[Media], Any, Any]] = deque()
+
+    def process(
+        self, segment: Segment, window: Any = beam.DoFn.WindowParam, timestamp: Any = beam.DoFn.TimestampParam
+    ) -> Iterator[WindowedValue]:
+        if interrupt.requested():
+            return
+        future = self._decoders.submit(_decode_unchanged, segment, self._recipe)
+        self._ahead.append((segment, future, window, timestamp))
+        if len(self._ahead) > self._prefetch:
+            yield from self._oldest()
+
+    def finish_bundle(self) -> Iterator[WindowedValue]:
+        while self._ahead:
+            yield from self._oldest()
+
+    def _oldest(self) -> Iterator[WindowedValue]:
+        """The result of the segment that was sent to the decoders first; none where its file changed."""
+        segment, future, window, timestamp = self._ahead.popleft()
+        try:
+            media = future.result()
+        except VideoChanged as changed:
+            listener().message(str(changed))
+            return
+        except IngestError as error:
+            self.rejected.inc()
+            result = rejected_segment(segment, error)
+        else:
+            self.decoded.inc()
+            result = embed_segment(segment, media, self._models, self._recipe)
+        yield WindowedValue(result, timestamp, (window,))
+
+
+def _decode_unchanged(segment: Segment, recipe: Recipe) -> Media:
+    """Decode a segment of the very file that was listed; a failure over a changed file is no reject."""
+    check_unchanged(segment.video)
+    try:
+        media = decode_segment(segment, recipe)
+    except IngestError:
+        check_unchanged(segment.video)
+        raise
+    check_unchanged(segment.video)
+    return media

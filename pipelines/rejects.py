@@ -1,0 +1,76 @@
+"""The dead letters: listed, written beside the index as JSON lines, and tried again on demand."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transforms.index.ledger import read_entries
+from transforms.index.location import IndexLocation
+from transforms.index.open import open_reader
+from transforms.plain import to_plain
+from transforms.records import LedgerEntry, Reject
+from transforms.uris import shown
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedInput:
+    """One reject as scripts see it."""
+
+    id: str
+    video: str
+    uri: str
+    stage: str
+    error: str
+    message: str
+    start_seconds: float | None
+    end_seconds: float | None
+    attempts: int
+    transient: bool
+
+
+def rejects_path(location: IndexLocation) -> Path:
+    """The JSON-lines file beside the index; in the working directory for a server's."""
+    if location.kind == "edge":
+        return Path(location.folder).absolute() / "rejects.jsonl"
+    return Path.cwd() / f"{location.name}.rejects.jsonl"
+
+
+def write_rejects(location: IndexLocation, entries: Iterable[LedgerEntry]) -> Path:
+    """Write every reject of the ledger, one a line, in the order of their ids; atomically."""
+    path = rejects_path(location)
+    rejects = sorted((reject for entry in entries for reject in entry.rejects), key=lambda reject: reject.id)
+    lines = [json.dumps({"id": reject.id, **to_plain(reject)}, sort_keys=True) + "\n" for reject in rejects]
+    text = "".join(lines)
+    if not path.exists() or path.read_text() != text:
+        fresh = path.with_suffix(".tmp")
+        fresh.write_text(text)
+        os.replace(fresh, path)
+    return path
+
+
+def list_rejects(location: IndexLocation) -> list[RejectedInput]:
+    """What the index could not take, as it was published last, sorted by cause and video."""
+    reader = open_reader(location)
+    try:
+        entries = read_entries(reader)
+    finally:
+        reader.close()
+    rejects = [_shown(reject) for entry in entries.values() for reject in entry.rejects]
+    return sorted(rejects, key=lambda reject: (reject.error, reject.video, reject.start_seconds or 0.0))
+
+
+def _shown(reject: Reject) -> RejectedInput:
+    return RejectedInput(
+        id=reject.id,
+        video=shown(reject.uri),
+        uri=reject.uri,
+        stage=reject.stage,
+        error=reject.error,
+        message=reject.message,
+        start_seconds=reject.start_seconds,
+        end_seconds=reject.end_seconds,
+        attempts=reject.attempts,
+        transient=reject.transient,
+    )

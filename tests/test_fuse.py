@@ -1,0 +1,131 @@
+"""How vectors of several kinds become one, and what that one can and cannot tell."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transforms.fuse import STILL_CHANGE, change_block, fuse_segment, lay_out, position_block, time_features
+from transforms.recipe import load_recipe
+from transforms.records import (
+    AudioStream,
+    Clip,
+    Encoded,
+    Media,
+    Segment,
+    SparseVector,
+    VideoInfo,
+    VideoRef,
+)
+
+RECIPE = load_recipe("offline")
+INFO = VideoInfo("mp4", 100.0, 124.0, None, AudioStream(0, "aac", 16_000, 1, 100.0, 124.0))
+CLIPS = (Clip(0, 100.0, 108.0), Clip(1, 108.0, 116.0), Clip(2, 116.0, 124.0))
+SEGMENT = Segment(VideoRef("file:///v.mp4", 1, "1", metadata=(("title", "T"),)), "c" * 64, INFO, 0, 1, CLIPS)
+
+
+def units(seed, count=1, size=384):
+    vectors = np.random.default_rng(seed).normal(size=(count, size)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def unit(seed):
+    return units(seed)[0]
+
+
+def fused(texts=("", "", ""), frames=True):
+    pts = np.array([100.0, 104.0, 108.0, 112.0])
+    media = Media(pts, {}, ((0, 1), (2, 3), ()), None)
+    words = tuple(SparseVector(np.array([7], np.uint32), np.ones(1, np.float32)) if text else None for text in texts)
+    encoded = Encoded(units(1, 4) if frames else None, texts, units(2, sum(map(bool, texts))), words)
+    return fuse_segment(SEGMENT, media, encoded, RECIPE)
+
+
+def test_a_clip_carries_the_vectors_of_the_modalities_that_it_has():
+    points = fused(texts=("hello", "", "bye"))
+    assert [sorted(point.vectors) for point in points] == [
+        ["clip", "frame", "frames", "transcript", "words"],
+        ["clip", "frame", "frames"],
+        ["clip", "transcript", "words"],
+    ]
+    assert [point.payload.get("transcript") for point in points] == ["hello", None, "bye"]
+    assert all(point.payload["vectors"] == sorted(point.vectors) for point in points)
+
+
+def test_a_clip_with_nothing_to_see_or_to_hear_has_no_vector_at_all():
+    assert [dict(point.vectors) for point in fused(frames=False)] == [{}, {}, {}]
+
+
+def test_each_clip_keeps_its_own_frames_and_words():
+    points = fused(texts=("hello", "", "bye"))
+    assert np.allclose(points[0].vectors["frames"], units(1, 4)[:2])
+    assert np.allclose(points[1].vectors["frames"], units(1, 4)[2:])
+    assert np.allclose(points[2].vectors["transcript"], units(2, 2)[1])
+    assert points[1].payload["frame_times_seconds"] == [108.0, 112.0]
+
+
+def test_dense_vectors_are_of_unit_length():
+    for point in fused(texts=("hello", "", "bye")):
+        for name in set(point.vectors) & {"frame", "transcript", "clip"}:
+            assert np.linalg.norm(point.vectors[name]) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_ids_depend_on_what_a_clip_is_and_on_nothing_else():
+    assert [point.id for point in fused(texts=("a", "b", "c"))] == [point.id for point in fused()]
+    assert len({point.id for point in fused()}) == 3
+
+
+blocks = st.sampled_from([("frame",), ("transcript",), ("frame", "transcript"), ("frame", "transcript", "position")])
+
+
+@given(query=blocks, clip=blocks, seed=st.integers(0, 1000))
+@settings(max_examples=60)
+def test_the_lookup_computes_what_the_docs_say(query, clip, seed):
+    """<lay_out(q), lay_out(c)> = sum_b w_b^2 <q_b, c_b> / (|w over q's blocks| |w over c's blocks|)."""
+
+    def make(names, start):
+        rows = {name: unit(start + place) for place, name in enumerate(names) if name != "position"}
+        return rows | ({"position": time_features(float(start % 97), 0.3, RECIPE.fusion)} if "position" in names else {})
+
+    asked, held = make(query, seed), make(clip, seed + 5000)
+    weight = {name: getattr(RECIPE.fusion, name) for name in ("frame", "transcript", "position")}
+    shared = set(asked) & set(held)
+    expected = sum(weight[name] ** 2 * float(asked[name] @ held[name]) for name in shared)
+    expected /= np.sqrt(sum(weight[name] ** 2 for name in asked)) * np.sqrt(sum(weight[name] ** 2 for name in held))
+    assert float(lay_out(asked, RECIPE) @ lay_out(held, RECIPE)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_query_without_a_block_cannot_be_laid_out():
+    with pytest.raises(ValueError, match="needs a block"):
+        lay_out({}, RECIPE)
+
+
+def test_the_change_block_points_from_what_came_first_to_what_came_later():
+    a, b = unit(3), unit(4)
+    forth = change_block(np.stack([a, a, b, b]))
+    back = change_block(np.stack([b, b, a, a]))
+    assert np.allclose(forth, -back, atol=1e-6)
+    assert float(forth @ (b - a)) > 0.9 * np.linalg.norm(b - a)
+
+
+def test_a_still_picture_has_no_change():
+    noise = 0.01 * units(6, 8)
+    still = unit(5) + noise
+    still /= np.linalg.norm(still, axis=1, keepdims=True)
+    assert not change_block(still.astype(np.float32)).any()
+    assert not change_block(still[:1].astype(np.float32)).any()
+    assert STILL_CHANGE < np.linalg.norm(unit(3) - unit(4))
+
+
+def test_nearness_in_time_depends_on_the_distance_alone():
+    def at(seconds):
+        return time_features(seconds, 0.5, RECIPE.fusion)
+
+    assert float(at(10) @ at(20)) == pytest.approx(float(at(500) @ at(510)), abs=1e-5)
+    assert float(at(10) @ at(12)) > float(at(10) @ at(25)) > float(at(10) @ at(40))
+
+
+def test_position_counts_from_the_videos_own_start():
+    shifted = position_block(SEGMENT, CLIPS[0], RECIPE.fusion)
+    assert np.allclose(shifted, time_features(4.0, 4.0 / 24.0, RECIPE.fusion))
+    assert np.linalg.norm(shifted) == pytest.approx(1.0, abs=1e-6)

@@ -1,0 +1,64 @@
+"""What a fingerprint depends on, and how a recipe is read."""
+
+import pytest
+
+from transforms.errors import UsageError
+from transforms.recipe import Recipe, load_recipe
+
+OFFLINE = load_recipe("offline")
+
+
+def test_a_recipe_survives_its_settings():
+    assert Recipe.of(OFFLINE.settings()) == OFFLINE
+
+
+def test_another_way_of_choosing_frames_changes_what_is_seen_and_nothing_that_is_heard():
+    before, after = OFFLINE.vector_fingerprints(), OFFLINE.changed(choice="uniform:8").vector_fingerprints()
+    assert {name for name in before if before[name] != after[name]} == {"frame", "frames", "clip"}
+
+
+def test_other_windows_change_every_vector():
+    before, after = OFFLINE.vector_fingerprints(), OFFLINE.changed(clip_seconds=4.0).vector_fingerprints()
+    assert all(before[name] != after[name] for name in before)
+
+
+def test_a_name_is_no_part_of_the_fingerprint():
+    settings = OFFLINE.settings() | {"name": "mine"}
+    assert Recipe.of(settings).fingerprint == OFFLINE.fingerprint
+
+
+def test_the_schema_has_the_size_of_the_blocks():
+    clip = next(vector for vector in OFFLINE.schema().dense if vector.name == "clip")
+    assert clip.dimensions == 384 + 384 + 384 + 16
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"name": "x", "colour": {}}, "colour"),
+        ({"name": "x", "frames": {"encoder": "conse:tf_eficientnet_lite2"}}, "conse:tf_efficientnet_lite2"),
+        ({"name": "x", "segment": {"clip_seconds": 0.2}}, "clip_seconds=0.2"),
+        ({"name": "x", "segment": {"overlap_seconds": 7.0}}, "overlap_seconds=7.0"),
+        ({"name": "x", "frames": {"choice": "now and then"}}, "now and then"),
+        ({"name": "x", "segment": {"length": 1}}, "length"),
+        ({}, "name"),
+    ],
+)
+def test_a_wrong_setting_is_named(settings, says):
+    with pytest.raises(UsageError, match=says):
+        Recipe.of(settings)
+
+
+def test_an_unknown_recipe_names_the_known_ones(tmp_path):
+    with pytest.raises(UsageError, match="offline"):
+        load_recipe("online")
+    with pytest.raises(UsageError, match="no recipe file"):
+        load_recipe(str(tmp_path / "mine.toml"))
+
+
+def test_a_recipe_of_ones_own_is_a_file(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text('name = "mine"\n[frames]\nchoice = "uniform:4"\nencoder = "conse:tf_efficientnet_lite2"\n')
+    recipe = load_recipe(str(mine))
+    assert (recipe.choice, recipe.speech_encoder) == ("uniform:4", "")
+    assert set(recipe.schema().vector_names) == {"frame", "frames", "clip"}

@@ -1,0 +1,253 @@
+"""A Qdrant server as a VectorStore: a collection of one recipe behind an alias.
+
+`NAME` is an alias of `NAME--<recipe fingerprint>` from the first run on, so that a later migration
+can switch it in one step. The schema is kept in the collection's metadata.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from qdrant_client import QdrantClient, models
+
+from transforms.errors import IndexFormatError, MissingIndex, RecipeMismatch, StoreUnavailable
+from transforms.index import wire
+from transforms.index.checks import check_payload, check_points, check_query
+from transforms.index.location import IndexLocation
+from transforms.index.manifest import manifest_of, schema_of, verify_schema
+from transforms.index.retry import AlreadyThere, call
+from transforms.index.store import Query, ScoredPoint, Where
+from transforms.records import ClipPoint, Scalar, Schema, SparseVector
+
+#: A request stays well below the 32 MB that a server takes.
+_BATCH_BYTES = 8 * 2**20
+_BATCH_POINTS = 512
+_TIMEOUT_SECONDS = 30
+_METADATA = "reelvec"
+
+T = TypeVar("T")
+
+
+class ServerStore:
+    """One collection; reads and writes. `local` is the client's own in-memory mode."""
+
+    def __init__(self, client: QdrantClient, collection: str, schema: Schema, *, shown: str, local: bool = False) -> None:
+        self.schema = schema
+        self.collection = collection
+        self._client = client
+        self._shown = shown
+        self._local = local
+        self._closed = False
+
+    def query(self, queries: Sequence[Query]) -> list[list[ScoredPoint]]:
+        """One list of hits a query, best first."""
+        for query in queries:
+            check_query(query.using, query.vector, self.schema)
+        if not queries:
+            return []
+        requests = [wire.query_out(query) for query in queries]
+        answers = self._call("querying", lambda: self._client.query_batch_points(self.collection, requests))
+        return [
+            [ScoredPoint(str(hit.id), float(hit.score), hit.payload or {}) for hit in answer.points]
+            for answer in answers
+        ]
+
+    def count(self, where: Where) -> int:
+        """The exact number of points."""
+        wanted = wire.filter_out(where)
+        counted = self._call("counting", lambda: self._client.count(self.collection, wanted, exact=True))
+        return int(counted.count)
+
+    def retrieve(self, ids: Sequence[str], *, vectors: bool = False) -> list[ClipPoint]:
+        """The points of these ids that exist."""
+        records = self._call(
+            "retrieving",
+            lambda: self._client.retrieve(self.collection, list(ids), with_payload=True, with_vectors=vectors),
+        )
+        return [wire.point_in(record) for record in records]
+
+    def scroll(self, where: Where, *, vectors: bool = False, batch: int = 1000) -> Iterator[ClipPoint]:
+        """Every point, each once, in the order of their ids; a page is read at a time."""
+        wanted, offset = wire.filter_out(where), None
+        while True:
+            records, offset = self._call("reading", self._page(wanted, batch, offset, vectors))
+            yield from map(wire.point_in, records)
+            if offset is None:
+                return
+
+    def upsert(self, points: Sequence[ClipPoint]) -> None:
+        """Store the points after checking all of them; raises BadVectors."""
+        check_points(points, self.schema)
+        for some in _batches(points):
+            out = [wire.local_point_out(p) if self._local else wire.point_out(p) for p in some]
+            self._write("upserting", lambda out=out: self._client.upsert(self.collection, out, **_WRITE))  # type: ignore[misc]
+
+    def set_payload(self, payload: Mapping[str, Scalar | list[Scalar]], where: Where) -> None:
+        """Set these payload fields of every matching point."""
+        check_payload(payload, f"fields={', '.join(payload)}")
+        fields, wanted = dict(payload), wire.filter_out(where)
+        self._write(
+            "setting payloads", lambda: self._client.set_payload(self.collection, fields, points=wanted, **_WRITE)
+        )
+
+    def delete(self, where: Where) -> None:
+        """Delete every matching point."""
+        selector = models.FilterSelector(filter=wire.filter_out(where))
+        self._write("deleting", lambda: self._client.delete(self.collection, selector, **_WRITE))
+
+    def flush(self) -> None:
+        """A server has logged every update before it answers: nothing is left to do."""
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if not self._closed:
+            self._closed = True
+            self._client.close()
+
+    def _page(self, where: models.Filter, limit: int, offset: Any, vectors: bool) -> Callable[[], Any]:
+        return lambda: self._client.scroll(
+            self.collection, where, limit=limit, offset=offset, with_payload=True, with_vectors=vectors
+        )
+
+    def _write(self, doing: str, work: Callable[[], models.UpdateResult]) -> None:
+        result = self._call(doing, work)
+        if result.status != models.UpdateStatus.COMPLETED:
+            raise StoreUnavailable(f"the server did not finish: {doing}: {self._shown}: status={result.status}")
+
+    def _call(self, doing: str, work: Callable[[], T]) -> T:
+        if self._closed:
+            raise StoreUnavailable(f"the store was closed before this use: {self._shown}")
+        return call(doing, self._shown, work)
+
+
+#: Answered when done, and in one order on every replica.
+_WRITE: dict[str, Any] = {"wait": True, "ordering": models.WriteOrdering.STRONG}
+
+
+def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
+    """The collection of this recipe behind the alias; created with it where there is none."""
+    client = _connect(location)
+    try:
+        shown = str(location)
+        collection = _collection_of(client, location)
+        if collection is None:
+            collection = f"{location.name}--{schema.recipe[:12]}"
+            _create(client, collection, schema, shown)
+            _name(client, collection, location)
+        _verify(client, collection, schema, shown)
+        return ServerStore(client, collection, schema, shown=shown)
+    except BaseException:
+        client.close()
+        raise
+
+
+def open_server_reader(location: IndexLocation) -> ServerStore:
+    """The collection that the alias names now; raises MissingIndex where there is none."""
+    client = _connect(location)
+    try:
+        collection = _collection_of(client, location)
+        if collection is None:
+            raise MissingIndex(f"there is no index here: {location}; make one with `reelvec ingest`")
+        return ServerStore(client, collection, _schema_of(client, collection, str(location)), shown=str(location))
+    except BaseException:
+        client.close()
+        raise
+
+
+def _connect(location: IndexLocation) -> QdrantClient:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")  # loopback only
+        return QdrantClient(
+            url=location.url,
+            grpc_port=location.grpc_port,
+            api_key=location.api_key(),
+            prefer_grpc=True,
+            timeout=_TIMEOUT_SECONDS,
+            check_compatibility=False,
+        )
+
+
+def _collection_of(client: QdrantClient, location: IndexLocation) -> str | None:
+    """The collection behind the alias; None where the alias is free."""
+    aliases = call("reading aliases", str(location), client.get_aliases).aliases
+    return next((alias.collection_name for alias in aliases if alias.alias_name == location.name), None)
+
+
+def _create(client: QdrantClient, collection: str, schema: Schema, shown: str) -> None:
+    """The collection with its payload indexes; what a killed run or another process made of it stays."""
+    metadata = {_METADATA: json.dumps(manifest_of(schema))}  # as text: a store may sort the keys of an object
+    if not call("looking for the collection", shown, lambda: client.collection_exists(collection)):
+        try:
+            call(
+                "creating the collection",
+                shown,
+                lambda: client.create_collection(
+                    collection,
+                    vectors_config=wire.vectors_config(schema),
+                    sparse_vectors_config=wire.sparse_config(schema),
+                    metadata=metadata,
+                ),
+            )
+        except AlreadyThere:
+            pass  # two first runs at once make the same collection
+    for field, kind in wire.PAYLOAD_INDEXES.items():
+        call(
+            "indexing payloads",
+            shown,
+            lambda field=field, kind=kind: client.create_payload_index(  # type: ignore[misc]
+                collection, field, field_schema=kind, wait=True
+            ),
+        )
+
+
+def _name(client: QdrantClient, collection: str, location: IndexLocation) -> None:
+    alias = models.CreateAlias(collection_name=collection, alias_name=location.name)
+    if call("looking for the name", str(location), lambda: location.name in _collections(client)):
+        raise IndexFormatError(
+            f"the server has a collection of that name, not made by Reelvec: {location}; name another --index"
+        )
+    operation = models.CreateAliasOperation(create_alias=alias)
+    call("naming the collection", str(location), lambda: client.update_collection_aliases([operation]))
+
+
+def _collections(client: QdrantClient) -> set[str]:
+    return {held.name for held in client.get_collections().collections}
+
+
+def _schema_of(client: QdrantClient, collection: str, shown: str) -> Schema:
+    """What the collection says of itself, compared with what it is."""
+    config = call("reading the schema", shown, lambda: client.get_collection(collection)).config
+    text = (config.metadata or {}).get(_METADATA)
+    if not isinstance(text, str):
+        raise IndexFormatError(f"the collection was not made by Reelvec: {shown} ({collection}); name another --index")
+    schema = schema_of(json.loads(text), shown=shown)
+    if differs := wire.difference(config.params, schema):
+        raise RecipeMismatch(
+            f"the collection is not what its recipe {schema.recipe_name!r} ({schema.recipe[:12]}) makes: "
+            f"{shown} ({collection}) differs in {differs}; ingest again into another --index"
+        )
+    return schema
+
+
+def _verify(client: QdrantClient, collection: str, schema: Schema, shown: str) -> None:
+    verify_schema(_schema_of(client, collection, shown), schema, shown=f"{shown} ({collection})")
+
+
+def _batches(points: Sequence[ClipPoint]) -> Iterator[list[ClipPoint]]:
+    some: list[ClipPoint] = []
+    size_bytes = 0
+    for point in points:
+        own_bytes = _bytes_of(point)
+        if some and (size_bytes + own_bytes > _BATCH_BYTES or len(some) >= _BATCH_POINTS):
+            yield some
+            some, size_bytes = [], 0
+        some.append(point)
+        size_bytes += own_bytes
+    if some:
+        yield some
+
+
+def _bytes_of(point: ClipPoint) -> int:
+    vectors = sum(v.values.nbytes * 2 if isinstance(v, SparseVector) else v.nbytes for v in point.vectors.values())
+    return vectors + 2 * len(json.dumps(dict(point.payload)))
