@@ -43,7 +43,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (ReelvecError, KeyboardInterrupt, MemoryError, OSError, RuntimeError, ValueError, TypeError, LookupError) as error:
+        except (Exception, KeyboardInterrupt) as error:
             if isinstance(error, BrokenPipeError) or _is_usage_of_typer(error):
                 raise
             if _debugging.is_set():
@@ -87,7 +87,10 @@ def _seconds(text: str | float) -> float:
 Index = Annotated[
     str,
     typer.Option(
-        "--index", "-i", envvar="REELVEC_INDEX", help="A folder, or http(s)://host:port/NAME of a Qdrant server.",
+        "--index",
+        "-i",
+        envvar="REELVEC_INDEX",
+        help="A folder, or http(s)://host:port/NAME of a Qdrant server.",
         metavar="FOLDER|URL",
     ),
 ]
@@ -106,7 +109,7 @@ def main_options(
     if version:
         from transforms.index.manifest import reelvec_version
 
-        print(f"reelvec {reelvec_version()}")
+        print(f"reelvec {reelvec_version() or '(not installed)'}")
         raise typer.Exit(OK)
 
 
@@ -164,11 +167,12 @@ def search(
 
     with Searcher(index) as searcher:
         hits = searcher.search(text, by=by, limit=limit)
-    if as_json:
-        return _print_json([hit.as_json() for hit in hits])
     from pipelines.show import show_hits
 
-    show_hits(hits)
+    if as_json:
+        _print_json([hit.as_json() for hit in hits])
+    else:
+        show_hits(hits)
 
 
 @app.command()
@@ -188,11 +192,12 @@ def evaluate(
         evaluation = measure.evaluate(searcher, asked, by=by or ())
     if evaluation.not_indexed:
         _say(f"{len(evaluation.not_indexed)} right files are not in the index; no question can find them")
-    if as_json:
-        return _print_json(evaluation.figures)
     from pipelines.show import show_evaluation
 
-    show_evaluation(evaluation)
+    if as_json:
+        _print_json(evaluation.figures)
+    else:
+        show_evaluation(evaluation)
 
 
 @app.command()
@@ -202,18 +207,15 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Say what an index holds, video by video."""
+    from pipelines.show import show_status
     from pipelines.status import status as read_status
     from transforms.index.location import IndexLocation
 
     report = asdict(read_status(IndexLocation.parse(index)))
     if as_json:
-        return _print_json(report)
-    from pipelines.show import show_values, show_videos
-
-    videos = report.pop("videos")
-    show_videos(videos, everything=everything)
-    totals = report.pop("totals")
-    show_values({**report, "totals": ", ".join(f"{count} {name}" for name, count in totals.items())})
+        _print_json(report)
+    else:
+        show_status(report, everything=everything)
 
 
 @app.command()
@@ -229,22 +231,23 @@ def forget(
 
     clips = forget_video(IndexLocation.parse(index), video, wait=wait)
     if as_json:
-        return _print_json({"video": video, "clips_deleted": clips})
-    print(f"forgotten: {clips} clips deleted")
+        _print_json({"video": video, "clips_deleted": clips})
+    else:
+        print(f"forgotten: {clips} clips deleted")
 
 
 @dlq.command("list")
 def dlq_list(index: Index = DEFAULT_INDEX, as_json: Json = False) -> None:
     """List what could not be indexed, and why."""
     from pipelines.rejects import list_rejects
+    from pipelines.show import show_rejects
     from transforms.index.location import IndexLocation
 
     rejects = [asdict(reject) for reject in list_rejects(IndexLocation.parse(index))]
     if as_json:
-        return _print_json(rejects)
-    from pipelines.show import show_rejects
-
-    show_rejects(rejects)
+        _print_json(rejects)
+    else:
+        show_rejects(rejects)
 
 
 @dlq.command("replay")
@@ -268,7 +271,13 @@ def dlq_replay(
     here = sorted(uri for uri in chosen if not is_local(uri) or path_of_uri(uri).exists())
     if len(here) < len(chosen):
         _say(f"{len(chosen) - len(here)} rejected files are gone and left to the next ingest")
-    given = {"sources": tuple(here), "retry_rejects": tuple(here), "index": index, "device": device, "wait": wait or None}
+    given = {
+        "sources": tuple(here),
+        "retry_rejects": tuple(here),
+        "index": index,
+        "device": device,
+        "wait": wait or None,
+    }
     _run_ingest({**given, "command": "dlq replay"}, fail_on_reject=fail_on_reject, as_json=as_json)
 
 
@@ -292,9 +301,10 @@ def _run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -
     """Run an ingest with progress, tell what it did, and exit with the code that scripts rely on."""
     from pydantic import ValidationError
 
+    from pipelines.bars import progress
     from pipelines.ingest import ingest
     from pipelines.settings import IngestSettings
-    from pipelines.show import progress, show_summary
+    from pipelines.show import show_summary
 
     try:
         settings = IngestSettings(**{name: value for name, value in given.items() if value is not None})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from transforms.encoders.cards import cards
+from transforms.encoders.cards import Weights, cards
 from transforms.encoders.weights import state, verify
 from transforms.errors import MissingWeights, ReelvecError
 from transforms.media.versions import ffmpeg_version, sandbox_level
@@ -79,20 +79,19 @@ def _ffmpeg() -> Check:
 
 def _cuda() -> Check:
     """Asked in a child process, because torch takes seconds to import and keeps hundreds of MB."""
+    command = [sys.executable, "-c", _CUDA_QUESTION]
     try:
-        asked = subprocess.run(
-            [sys.executable, "-c", _CUDA_QUESTION], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
-        )
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
     except subprocess.TimeoutExpired:
-        return Check("cuda", "torch did not answer in 120 s", False, False, "see whether `python -c 'import torch'` ends")
+        return Check("cuda", "torch did not answer in 120 s", False, False, "see whether `import torch` ends")
     if asked.returncode != 0:
         reason = asked.stderr.strip().rpartition("\n")[2] or f"exit status {asked.returncode}"
         return Check("cuda", f"torch cannot be imported: {reason}", False, False, _INSTALL)
-    built_for, devices = asked.stdout.rsplit(maxsplit=1) if len(asked.stdout.split()) > 1 else ("", asked.stdout.strip())
+    *built_for, devices = asked.stdout.split()
+    made = f"torch is built for CUDA {built_for[0]}" if built_for else "torch is built without CUDA"
     if devices == "0":
-        found = f"no device (torch is built for CUDA {built_for})" if built_for else "no device (torch is built without CUDA)"
-        return Check("cuda", found, False, False, "none needed: everything runs on the processor")
-    return Check("cuda", f"CUDA {built_for}, {devices} device(s)", True, False)
+        return Check("cuda", f"no device ({made})", False, False, "none needed: everything runs on the processor")
+    return Check("cuda", f"{devices} device(s) ({made})", True, False)
 
 
 def _weights() -> list[Check]:
@@ -109,9 +108,9 @@ def _weights() -> list[Check]:
     return checks
 
 
-def _why(weights: object) -> str:
+def _why(weights: Weights) -> str:
     try:
-        verify(weights)  # type: ignore[arg-type]
+        verify(weights)
     except MissingWeights as error:
         return str(error)
     return ""

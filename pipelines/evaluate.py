@@ -149,7 +149,7 @@ def read_questions(path: Path, *, media: Path) -> list[Question]:
             f"missing: {', '.join(missing)}"
         )
     questions = [
-        _question(path, number, dict(zip(header, line.split("\t"), strict=False)), media, line.count("\t") - len(header))
+        _question(f"line {number} of {path}", header, line.split("\t"), media)
         for number, line in enumerate(lines[1:], start=2)
         if line.strip()
     ]
@@ -158,21 +158,19 @@ def read_questions(path: Path, *, media: Path) -> list[Question]:
     return questions
 
 
-def _question(path: Path, number: int, row: dict[str, str], media: Path, surplus: int) -> Question:
-    def fail(reason: str) -> UsageError:
-        return UsageError(f"line {number} of {path}: {reason}")
-
-    if surplus >= 0:
-        raise fail("it has more cells than the header")
-    relevant = tuple(uri_of_path(media / name.strip()) for name in row.get("relevant", "").split("|") if name.strip())
-    if not row["query"].strip() or not row.get("modality", "").strip() or not relevant:
-        raise fail('"query", "modality" and "relevant" must not be empty')
+def _question(where: str, header: list[str], cells: list[str], media: Path) -> Question:
+    if len(cells) > len(header):
+        raise UsageError(f"{where} has {len(cells)} cells, its header {len(header)}")
+    row = {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, cells, strict=False))}
+    relevant = tuple(uri_of_path(media / name.strip()) for name in row["relevant"].split("|") if name.strip())
+    if not row["query"].strip() or not row["modality"].strip() or not relevant:
+        raise UsageError(f'{where}: "query", "modality" and "relevant" must not be empty')
     span: list[float | None] = []
     for name in ("start_seconds", "end_seconds"):
         try:
-            span.append(parse_seconds(row[name]) if row.get(name, "").strip() else None)
+            span.append(parse_seconds(row[name]) if row[name].strip() else None)
         except UsageError as error:
-            raise fail(f"{name}: {error}") from error
+            raise UsageError(f"{where}: {name}: {error}") from error
     if span[1] is not None and (span[0] or 0.0) > span[1]:
-        raise fail(f"a span ends after it starts: start_seconds={span[0]}, end_seconds={span[1]}")
+        raise UsageError(f"{where}: a span ends after it starts: start_seconds={span[0]}, end_seconds={span[1]}")
     return Question(row["query"].strip(), row["modality"].strip(), relevant, *span)

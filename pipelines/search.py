@@ -11,7 +11,7 @@ from transforms.errors import RecipeMismatch, UsageError
 from transforms.fuse import lay_out
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
-from transforms.index.query import AUTO, Hit, search_clips
+from transforms.index.query import AUTO, EVERY_CLIP, Hit, search_clips
 from transforms.index.store import Reader, Where
 from transforms.recipe import Recipe
 from transforms.records import Float32, Vector
@@ -19,6 +19,9 @@ from transforms.uris import shown
 
 #: What `auto` fuses. `clip` holds the same text twice over and would only echo `frame` and `transcript`.
 FUSED = ("frame", "transcript", "words")
+
+#: The blocks of the `clip` vector that a text fills; a question without a time leaves the others at zero.
+TEXT_BLOCKS = ("frame", "transcript")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ class Searcher:
         held = self._reader.schema.vector_names
         return (AUTO, *(name for name in held if name != "frames"), *(name for name in held if name == "frames"))
 
-    def search(self, text: str, *, by: str = AUTO, limit: int = 10, where: Where = Where()) -> list[SearchHit]:
+    def search(self, text: str, *, by: str = AUTO, limit: int = 10, where: Where = EVERY_CLIP) -> list[SearchHit]:
         """The `limit` clips that fit the text best, best first. Raises UsageError for an empty text or unknown `by`."""
         vectors = self.query_vectors(text, by=by)
         if not vectors:
@@ -88,7 +91,8 @@ class Searcher:
                 if words is not None and len(words.indices):
                     vectors[name] = words
             elif name == "clip":
-                blocks = {block: self._text_in(block, text, encoded) for block in ("frame", "transcript") if block in held}
+                seen_and_said = [block for block in TEXT_BLOCKS if block in held]
+                blocks = {block: self._text_in(block, text, encoded) for block in seen_and_said}
                 vectors[name] = lay_out(blocks, self.recipe)
             else:
                 vectors[name] = self._text_in(name, text, encoded)

@@ -107,7 +107,7 @@ def test_a_forgotten_video_stays_out_until_it_is_named():
     forgotten = entry("a", state="forgotten")
     made, _ = plan([video("a")], [forgotten])
     assert names(made.skipped) == ["a"] and not made.to_embed and not made.gone
-    made, _ = plan([replace(video("a"), origin="")], [forgotten])
+    made, _ = plan([replace(video("a"), origin="")], [forgotten], {"a": "A"})
     assert names(made.to_embed) == ["a"]
 
 

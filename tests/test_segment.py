@@ -25,7 +25,14 @@ def test_windows_cover_every_moment_and_nothing_else(start, duration, clip, over
 
 @pytest.mark.parametrize(
     ("duration", "ends"),
-    [(3.0, [3.0]), (8.0, [8.0]), (8.9, [8.9]), (9.0, [8.0, 9.0]), (16.5, [8.0, 16.5]), (64.999, [8.0 * n for n in range(1, 8)] + [64.999])],
+    [
+        (3.0, [3.0]),
+        (8.0, [8.0]),
+        (8.9, [8.9]),
+        (9.0, [8.0, 9.0]),
+        (16.5, [8.0, 16.5]),
+        (64.999, [8.0 * n for n in range(1, 8)] + [64.999]),
+    ],
 )
 def test_a_last_piece_shorter_than_a_second_belongs_to_the_clip_before_it(duration, ends):
     windows = fixed_windows(0.0, duration, clip_seconds=8.0)
@@ -43,5 +50,3 @@ def test_segments_hold_every_clip_once_and_in_order(duration):
     assert [segment.index for segment in segments] == list(range(len(segments)))
     assert {segment.count for segment in segments} == {len(segments)}
     assert all(segment.end_seconds - segment.start_seconds <= 65.0 for segment in segments)
-
-

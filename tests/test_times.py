@@ -41,7 +41,15 @@ def test_what_is_no_time_is_refused_with_the_ways_to_write_one(text: str) -> Non
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0:00"), (9.97, "0:09.9"), (90, "1:30"), (90.5, "1:30.5"), (3600, "1:00:00"), (-0.023, "0:00"), (-1.5, "-0:01.5")],
+    [
+        (0, "0:00"),
+        (9.97, "0:09.9"),
+        (90, "1:30"),
+        (90.5, "1:30.5"),
+        (3600, "1:00:00"),
+        (-0.023, "0:00"),
+        (-1.5, "-0:01.5"),
+    ],
 )
 def test_a_moment_is_shown_as_a_player_shows_it(seconds: float, shown: str) -> None:
     assert clock(seconds) == shown
@@ -52,6 +60,8 @@ def test_a_shown_moment_reads_back_as_itself() -> None:
         assert parse_seconds(clock(tenths / 10)) == pytest.approx(tenths / 10, abs=1e-6)
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0.4 s"), (59.2, "59 s"), (125, "2 min 05 s"), (3720, "1 h 02 min")])
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0.4, "0.4 s"), (59.2, "59 s"), (125, "2 min 05 s"), (3720, "1 h 02 min")]
+)
 def test_a_duration_is_shown_in_two_units_at_most(seconds: float, shown: str) -> None:
     assert lasting(seconds) == shown

@@ -59,7 +59,9 @@ def _rows(path: Path, table: Iterable[Mapping[str, Any]]) -> tuple[list[Row], li
     for number, values in enumerate(table, start=1):
         uri = values.get("uri")
         if not isinstance(uri, str) or not uri:
-            raise UsageError(f'row {number} of the manifest {path} has no text in the column "uri": {dict(values)!r:.200}')
+            raise UsageError(
+                f'row {number} of the manifest {path} has no text in the column "uri": {dict(values)!r:.200}'
+            )
         kept: dict[str, Scalar] = {}
         for name, value in values.items():
             if name == "uri" or value is None:

@@ -1,6 +1,7 @@
 """Records <-> plain values (dicts, lists, text, numbers), as JSON and payloads hold them."""
 
 from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -18,9 +19,14 @@ def to_plain(value: Any) -> Any:
 
 def from_plain(kind: type[T], value: Any) -> T:
     """What `to_plain` made, as the record that it was; fields that are missing take their defaults."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     given = {field.name: _typed(hints[field.name], value[field.name]) for field in fields(kind) if field.name in value}  # type: ignore[arg-type]
     return kind(**given)
+
+
+@lru_cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _typed(hint: Any, value: Any) -> Any:

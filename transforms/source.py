@@ -146,7 +146,9 @@ class _Lister:
                 self.problems.append(f"row {row.number} of {manifest} names no regular file: {row.uri!r}")
                 continue
             if uri in listed:
-                self.problems.append(f"row {row.number} of {manifest} names a video again, the first row counts: {row.uri!r}")
+                self.problems.append(
+                    f"row {row.number} of {manifest} names a video again, the first row counts: {row.uri!r}"
+                )
                 continue
             listed.add(uri)
             self._add_video(_video(uri, found, origin=origin, metadata=row.metadata))
@@ -239,9 +241,7 @@ class _Walk:
                 elif len(wanted) in below:
                     yield own_uri, entry.path, found
 
-    def _entries(
-        self, folder: str, uri: str, seen: set[tuple[int, int]], linked: bool
-    ) -> list[os.DirEntry[str]]:
+    def _entries(self, folder: str, uri: str, seen: set[tuple[int, int]], linked: bool) -> list[os.DirEntry[str]]:
         try:
             found = os.stat(folder)
             identity = (found.st_dev, found.st_ino)
@@ -260,7 +260,9 @@ class _Walk:
 
     def _close(self, uri: str, error: OSError) -> None:
         self.closed.add(uri)
-        self.problems.append(f"this cannot be read, so nothing of it is listed or removed: {shown(uri)!r}: {error.strerror}")
+        self.problems.append(
+            f"this cannot be read, so nothing of it is listed or removed: {shown(uri)!r}: {error.strerror}"
+        )
 
 
 def _video(

@@ -5,12 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from qdrant_edge import UpdateOperation
+
 from transforms.errors import StoreUnavailable
 from transforms.index.checks import check_payload, check_points, check_query
 from transforms.index.engine import (
     count_out,
     delete_out,
-    edge,
     hit_in,
     page_out,
     point_in,
@@ -97,6 +98,10 @@ class EdgeStore(EdgeReads):
         self._live.check_room(0)
         self._update(delete_out(where))
 
+    def together(self) -> AbstractContextManager[None]:
+        """Updates made inside are published as one; other threads wait meanwhile, so it is to be short."""
+        return self._live.together()
+
     def flush(self) -> None:
         """Return once every update before this call is durable."""
         self._live.check_room(0)
@@ -114,7 +119,7 @@ class EdgeStore(EdgeReads):
             raise StoreUnavailable(f"the store was closed before this use: {self._live.location}")
         return self._live.use()
 
-    def _update(self, operation: edge.UpdateOperation) -> None:
+    def _update(self, operation: UpdateOperation) -> None:
         with self._use() as shard:
             shard.update(operation)
 

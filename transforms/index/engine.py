@@ -102,6 +102,9 @@ def filter_out(where: Where) -> edge.Filter | None:
 
 def _condition(condition: Condition) -> Any:
     match condition:
+        case Equals(field, bool() as value):
+            # Edge takes Python's True for the integer 1, which equals no flag; numpy's is taken for what it is.
+            return edge.FieldCondition(field, match=edge.MatchValue(np.bool_(value)))  # type: ignore[arg-type]
         case Equals(field, value):
             return edge.FieldCondition(field, match=edge.MatchValue(value))
         case AnyOf(field, values):

@@ -1,11 +1,12 @@
 """Ledger entries and receipts as points without vectors: JSON with a version, and back."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from transforms.errors import IndexFormatError
 from transforms.index.store import AnyOf, Equals, Reader, VectorStore, Where
+from transforms.plain import from_plain, to_plain
+from transforms.plain import from_plain, to_plain
 from transforms.records import ClipPoint, LedgerEntry, Receipt, Reject, stable_id
 
 #: Raised when the fields of an entry, a receipt or a reject change their meaning.
@@ -20,46 +21,32 @@ T = TypeVar("T")
 
 def entry_payload(entry: LedgerEntry) -> dict[str, Any]:
     """A ledger entry as JSON holds it."""
-    return {
-        "kind": VIDEO,
-        "format": FORMAT,
-        **asdict(entry),
-        "vectors": [list(pair) for pair in entry.vectors],  # pairs: a store may sort the keys of an object
-        "metadata": [list(pair) for pair in entry.metadata],
-        "rejects": [reject_payload(reject) for reject in entry.rejects],
-    }
+    return {"kind": VIDEO, "format": FORMAT, **to_plain(entry)}
 
 
 def entry_of(payload: Mapping[str, Any]) -> LedgerEntry:
     """The ledger entry that a payload holds; raises IndexFormatError for one of another format."""
-    held = _fields(payload)
-    held["vectors"] = tuple((name, fingerprint) for name, fingerprint in held["vectors"])
-    held["metadata"] = tuple((name, value) for name, value in held["metadata"])
-    held["rejects"] = tuple(reject_of(reject) for reject in held["rejects"])
-    return LedgerEntry(**held)
+    return from_plain(LedgerEntry, _checked(payload))
 
 
 def receipt_payload(receipt: Receipt) -> dict[str, Any]:
-    """A receipt as JSON holds it."""
-    reject = None if receipt.reject is None else reject_payload(receipt.reject)
-    return {"kind": RECEIPT, "format": FORMAT, **asdict(receipt), "reject": reject}
+    """A receipt as JSON holds it, with the URI where filters look for it."""
+    return {"kind": RECEIPT, "format": FORMAT, "uri": receipt.uri, **to_plain(receipt)}
 
 
 def receipt_of(payload: Mapping[str, Any]) -> Receipt:
     """The receipt that a payload holds; raises IndexFormatError for one of another format."""
-    held = _fields(payload)
-    held["reject"] = None if held["reject"] is None else reject_of(held["reject"])
-    return Receipt(**held)
+    return from_plain(Receipt, _checked(payload))
 
 
 def reject_payload(reject: Reject) -> dict[str, Any]:
-    """A reject as JSON holds it."""
-    return {"format": FORMAT, **asdict(reject)}
+    """A reject as a line of a dead-letter file holds it."""
+    return {"format": FORMAT, **to_plain(reject)}
 
 
 def reject_of(payload: Mapping[str, Any]) -> Reject:
-    """The reject that a payload or a line of a dead-letter file holds."""
-    return Reject(**_fields(payload))
+    """The reject that `reject_payload` made; raises IndexFormatError for one of another format."""
+    return from_plain(Reject, _checked(payload))
 
 
 def read_entries(store: Reader) -> dict[str, LedgerEntry]:
@@ -131,14 +118,14 @@ def _version(uri: str, content: str | None, recipe: str | None) -> tuple[Equals,
     return tuple(Equals(field, value) for field, value in given if value is not None)
 
 
-def _fields(payload: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     found = payload.get("format")
     if found != FORMAT:
         raise IndexFormatError(
             f"a record of the index is of another format: format={found!r}, this Reelvec reads {FORMAT}, "
             f"uri={payload.get('uri')!r}; use the Reelvec that wrote it, or ingest into another --index"
         )
-    return {key: value for key, value in payload.items() if key not in ("format", "kind")}
+    return payload
 
 
 def _pages(items: Sequence[T]) -> Iterator[Sequence[T]]:

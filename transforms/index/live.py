@@ -61,6 +61,12 @@ class LiveShard:
             self.close()
             yield
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Keep publishing, and every other thread, out until what belongs together is stored."""
+        with self._lock:
+            yield
+
     def close(self) -> None:
         with self._lock, engine_errors(str(self.location)):
             if self._shard is not None:
@@ -172,7 +178,8 @@ def _refuse_foreign(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise IndexFormatError(f"an index is a folder, this is a file: {folder}; name another --index")
-    foreign = [name for name in os.listdir(folder) if name not in (LOCK, REJECTS) and not name.startswith(f".{MANIFEST}")]
+    ours = (LOCK, REJECTS)
+    foreign = [name for name in os.listdir(folder) if name not in ours and not name.startswith(f".{MANIFEST}")]
     if foreign:
         raise IndexFormatError(
             f"the folder is no index of Reelvec and not empty: {folder} holds {foreign[0]!r}; name another --index"

@@ -33,7 +33,8 @@ class IndexLocation:
             raise UsageError(f"an index is a folder or http(s)://host:port/NAME: --index {text!r}")
         if "://" not in text:
             return cls(kind="edge", folder=os.path.abspath(os.path.expanduser(text)))
-        return cls(kind="server", **_server_parts(text))
+        url, name, grpc_port = _server_parts(text)
+        return cls(kind="server", url=url, name=name, grpc_port=grpc_port)
 
     @property
     def path(self) -> Path:
@@ -68,7 +69,7 @@ class IndexLocation:
         return f"{self.url}/{self.name}{suffix}"
 
 
-def _server_parts(text: str) -> dict[str, str | int]:
+def _server_parts(text: str) -> tuple[str, str, int]:
     cure = "write it as http(s)://host:port/NAME, with ?grpc_port= where that is not port + 1"
     try:
         parts = urlsplit(text)
@@ -89,4 +90,4 @@ def _server_parts(text: str) -> dict[str, str | int]:
     if not 0 < grpc_port < 65536:
         raise UsageError(f"a port lies between 1 and 65535: grpc_port={grpc_port}; {cure}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return {"url": f"{parts.scheme}://{host}:{port}", "name": name, "grpc_port": grpc_port}
+    return f"{parts.scheme}://{host}:{port}", name, grpc_port

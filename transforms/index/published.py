@@ -8,9 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import qdrant_edge as edge
+
 from transforms.errors import MissingIndex, StoreUnavailable
 from transforms.index.edge import EdgeReads
-from transforms.index.engine import edge, engine_errors, page_out, point_in
+from transforms.index.engine import engine_errors, page_out, point_in
 from transforms.index.live import CURRENT, PUBLISHED
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import read_manifest, schema_of

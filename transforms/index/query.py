@@ -22,6 +22,7 @@ FUSION_DEPTH = 100
 #: Scores of equal vectors differ in their last digits with the order of summation.
 _SCORE_DIGITS = 6
 
+EVERY_CLIP = Where()
 LIVE_CLIPS = Where(must=(Equals("kind", "clip"), Equals("live", True)))
 
 
@@ -42,7 +43,7 @@ def search_clips(
     by: str,
     limit: int,
     k: int = 60,
-    where: Where = Where(),
+    where: Where = EVERY_CLIP,
 ) -> list[Hit]:
     """The `limit` best searchable clips for the query vectors of `vectors`, by vector name.
 
@@ -86,9 +87,7 @@ def best_frame(query: Vector, frames: Vector) -> float:
     return float(np.max(np.atleast_2d(frames) @ query))
 
 
-def _rankings(
-    reader: Reader, vectors: Mapping[str, Vector], *, depth: int, where: Where
-) -> dict[str, list[Hit]]:
+def _rankings(reader: Reader, vectors: Mapping[str, Vector], *, depth: int, where: Where) -> dict[str, list[Hit]]:
     """One ranking a name. What "frames" needs of "frame" is asked once for both."""
     depths: dict[str, int] = {}
     for name in vectors:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
@@ -92,5 +92,5 @@ def _final(status: int, said: str) -> ReelvecError:
 def _pause(error: Exception, attempt: int) -> float:
     if isinstance(error, ResourceExhaustedResponse):
         return float(error.retry_after_s)
-    longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+    longest: float = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** (attempt - 1))
     return longest * random.uniform(0.5, 1.0)

@@ -7,6 +7,7 @@ can switch it in one step. The schema is kept in the collection's metadata.
 import json
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
@@ -32,7 +33,9 @@ T = TypeVar("T")
 class ServerStore:
     """One collection; reads and writes. `local` is the client's own in-memory mode."""
 
-    def __init__(self, client: QdrantClient, collection: str, schema: Schema, *, shown: str, local: bool = False) -> None:
+    def __init__(
+        self, client: QdrantClient, collection: str, schema: Schema, *, shown: str, local: bool = False
+    ) -> None:
         self.schema = schema
         self.collection = collection
         self._client = client
@@ -80,8 +83,7 @@ class ServerStore:
         """Store the points after checking all of them; raises BadVectors."""
         check_points(points, self.schema)
         for some in _batches(points):
-            out = [wire.local_point_out(p) if self._local else wire.point_out(p) for p in some]
-            self._write("upserting", lambda out=out: self._client.upsert(self.collection, out, **_WRITE))  # type: ignore[misc]
+            self._write("upserting", self._upsert_of(some))
 
     def set_payload(self, payload: Mapping[str, Scalar | list[Scalar]], where: Where) -> None:
         """Set these payload fields of every matching point."""
@@ -96,6 +98,10 @@ class ServerStore:
         selector = models.FilterSelector(filter=wire.filter_out(where))
         self._write("deleting", lambda: self._client.delete(self.collection, selector, **_WRITE))
 
+    def together(self) -> AbstractContextManager[None]:
+        """A server shows each update at once: nothing is held back."""
+        return nullcontext()
+
     def flush(self) -> None:
         """A server has logged every update before it answers: nothing is left to do."""
 
@@ -109,6 +115,13 @@ class ServerStore:
         return lambda: self._client.scroll(
             self.collection, where, limit=limit, offset=offset, with_payload=True, with_vectors=vectors
         )
+
+    def _upsert_of(self, points: Sequence[ClipPoint]) -> Callable[[], models.UpdateResult]:
+        if self._local:
+            structs = [wire.local_point_out(point) for point in points]
+            return lambda: self._client.upsert(self.collection, structs, **_WRITE)
+        request = wire.upsert_out(self.collection, points)
+        return lambda: wire.update_in(self._client.grpc_points.Upsert(request, timeout=_TIMEOUT_SECONDS))
 
     def _write(self, doing: str, work: Callable[[], models.UpdateResult]) -> None:
         result = self._call(doing, work)
@@ -178,7 +191,7 @@ def _create(client: QdrantClient, collection: str, schema: Schema, shown: str) -
     """The collection with its payload indexes; what a killed run or another process made of it stays."""
     metadata = {_METADATA: json.dumps(manifest_of(schema))}  # as text: a store may sort the keys of an object
     if not call("looking for the collection", shown, lambda: client.collection_exists(collection)):
-        try:
+        with suppress(AlreadyThere):  # two first runs at once make the same collection
             call(
                 "creating the collection",
                 shown,
@@ -189,8 +202,6 @@ def _create(client: QdrantClient, collection: str, schema: Schema, shown: str) -
                     metadata=metadata,
                 ),
             )
-        except AlreadyThere:
-            pass  # two first runs at once make the same collection
     for field, kind in wire.PAYLOAD_INDEXES.items():
         call(
             "indexing payloads",

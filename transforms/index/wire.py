@@ -1,11 +1,11 @@
 """Between our records and the classes of qdrant-client."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from qdrant_client import grpc, models
-from qdrant_client.conversions.conversion import RestToGrpc
+from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.uploader.grpc_uploader import convert_vector_struct
 
 from transforms.index.store import AnyOf, Between, Condition, Equals, HasVector, Query, Where
@@ -38,6 +38,20 @@ def point_out(point: ClipPoint) -> Any:
             vectors.vectors.vectors[name].sparse.CopyFrom(sparse)
     payload = RestToGrpc.convert_payload(dict(point.payload))
     return grpc.PointStruct(id=grpc.PointId(uuid=point.id), vectors=vectors, payload=payload)
+
+
+def upsert_out(collection: str, points: Sequence[ClipPoint]) -> Any:
+    """The request that stores these points: answered when done, in one order on every replica."""
+    return grpc.UpsertPoints(
+        collection_name=collection,
+        wait=True,
+        points=[point_out(point) for point in points],
+        ordering=grpc.WriteOrdering(type=grpc.WriteOrderingType.Strong),
+    )
+
+
+def update_in(response: Any) -> models.UpdateResult:
+    return GrpcToRest.convert_update_result(response.result)
 
 
 def local_point_out(point: ClipPoint) -> models.PointStruct:

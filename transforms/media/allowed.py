@@ -51,6 +51,13 @@ CODECS: Final = (
     *(f"adpcm_{kind}" for kind in "4xm ct g722 g726 g726le ima_apc ima_qt ima_wav ms swf yamaha ima_ws".split()),
 )
 
+#: Subtitle decoders: ffprobe opens one for each stream and gives up where it may not.
+TEXT_CODECS: Final = (
+    *("ass", "ssa", "srt", "subrip", "mov_text", "webvtt", "text", "dvdsub", "dvbsub", "pgssub", "cc_dec", "xsub"),
+    *("microdvd", "subviewer", "realtext", "sami", "stl", "jacosub", "vplayer", "mpl2", "pjs", "subviewer1"),
+    *("libzvbi_teletextdec", "libaribb24"),
+)
+
 #: How far ffmpeg looks for the parameters of a stream.
 _LOOK_BYTES: Final = 20 * 2**20
 _LOOK_MICROSECONDS: Final = 20 * 10**6
@@ -61,7 +68,7 @@ def input_options(*, max_pixels: int, threads: int) -> dict[str, str | int]:
     return {
         "protocol_whitelist": "file,pipe",
         "format_whitelist": ",".join(FORMATS),
-        "codec_whitelist": ",".join(CODECS),
+        "codec_whitelist": ",".join((*CODECS, *TEXT_CODECS)),
         "max_pixels": max_pixels,
         "threads": threads,
         "probesize": _LOOK_BYTES,

@@ -20,10 +20,13 @@ _OUT_OF_CPU_TIME: Final = f"received signal {signal.SIGXCPU.value}"
 _FORBIDDEN_FORMAT: Final = re.compile(r"\[([^\]]+) @ 0x[0-9a-f]+\] Format not on whitelist")
 _FORBIDDEN: Final = re.compile(r"(Protocol '[^']*'|Codec \([^)]*\)) not on whitelist")
 _NOISE: Final = re.compile(r"^\s*Last message repeated|^\s*$")
+_NONSENSE_SIZES: Final = "Failed to read extradata"  # a header that asks for more bytes than the file has
 
 
-class OutOfMemory(LimitExceeded):
-    """The decoder wanted more memory than it may have; one thread may need less."""
+def ran_out_of_memory(finished: Finished) -> bool:
+    """Whether the decoder wanted more memory than it may have; with one thread it may need less."""
+    text = finished.error_text
+    return finished.returncode != 0 and _NO_MEMORY.search(text) is not None and _NONSENSE_SIZES not in text
 
 
 def broken_limit(finished: Finished, limits: Limits) -> IngestError | None:
@@ -37,8 +40,8 @@ def broken_limit(finished: Finished, limits: Limits) -> IngestError | None:
     ended_by = signal.Signals(-finished.returncode) if finished.returncode < 0 else None
     if ended_by is signal.SIGXCPU or _OUT_OF_CPU_TIME in finished.error_text:
         return LimitExceeded(f"decoding took more processor time than allowed: cpu_seconds={limits.cpu_seconds}")
-    if finished.returncode != 0 and _NO_MEMORY.search(finished.error_text):
-        return OutOfMemory(f"decoding needs more memory than allowed: memory_bytes={limits.memory_bytes}")
+    if ran_out_of_memory(finished):
+        return LimitExceeded(f"decoding needs more memory than allowed: memory_bytes={limits.memory_bytes}")
     if ended_by is not None:
         return DecoderCrashed(f"the decoder crashed: signal={ended_by.name}; it is tried again on later runs")
     return None

@@ -134,11 +134,14 @@ def _choose(path: Path, described: _Described, limits: Limits) -> _Chosen:
     usable = [s for s in offered if _decodable(s) and not (described.whole and int(s["index"]) not in described.head)]
     videos = [stream for stream in usable if stream["codec_type"] == "video" and not _flag(stream, "timed_thumbnails")]
     audios = [stream for stream in usable if stream["codec_type"] == "audio"]
-    chosen = _Chosen(max(videos, key=_video_rank, default=None), max(audios, key=_audio_rank, default=None))
+    moving = [s for s in videos if (own := described.head.get(int(s["index"]))) is None or own.packets > 2] or videos
+    chosen = _Chosen(max(moving, key=_video_rank, default=None), max(audios, key=_audio_rank, default=None))
     if chosen.streams:
         return chosen
     if error := failures.too_many_pixels(described.finished, limits):
         raise error
+    if described.whole and not described.head:
+        raise UnreadableVideo(f"the file has a header but no data: file={shown_name(path)}")
     codecs = ", ".join(str(stream.get("codec_name", "unknown")) for stream in offered)
     if isinstance(error := failures.refused(described.finished), ForbiddenMedia):
         raise error
