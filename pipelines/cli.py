@@ -375,8 +375,15 @@ def _is_usage_of_typer(error: BaseException) -> bool:
 
 def main() -> None:
     """What `reelvec` starts."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(_is_for_people)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")
     app()
+
+
+def _is_for_people(record: logging.LogRecord) -> bool:
+    """Beam warns its developers through the nameless logger; that is of no use to whoever runs a command."""
+    return record.name != "root" or record.levelno >= logging.ERROR or _debugging.is_set()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from transforms.recipe import Recipe
 from transforms.records import Media, Reject, Segment, SegmentResult
 
 
-@dataclass(frozen=True)
+@dataclass
 class EmbedSegments(beam.PTransform):  # type: ignore[misc]
     """Segments -> SegmentResults, `prefetch` of them decoded ahead."""
 

@@ -14,6 +14,7 @@ from pipelines.rejects import rejects_path, write_rejects
 from pipelines.settings import IngestSettings
 from transforms import interrupt, progress
 from transforms.content import check_unchanged, content_of
+from transforms.encoders import light
 from transforms.errors import DiskFull, Outage, ReelvecError, VideoChanged
 from transforms.index.ledger import read_all_receipts, read_entries
 from transforms.index.location import IndexLocation
@@ -192,6 +193,8 @@ class _Run:
         if in_process:
             with self._published_now_and_then(), _outages_unwrapped():
                 pipeline.run().wait_until_finish()
+            if self.recipe.text_encoder:
+                light.export(self.recipe.text_encoder)  # torch is loaded now; searching shall not need it
             return
         self.close()
         try:

@@ -15,9 +15,9 @@ ask() { # TITLE, then the arguments of `reelvec search`
 say "Six short videos into an index"
 .venv/bin/reelvec ingest examples/videos --index "$index"
 
-ask "Something seen: nobody says the word" "a cup of coffee"
-ask "Something said, asked in other words" "how long was the exposure"
-ask "A name, which only the words themselves can find" "Abernathy" --by words
+ask "Something seen, which nobody names" "a rocket on the launch pad"
+ask "Something said, asked in other words" "how long was the exposure of the distant stars"
+ask "A name, which only the words themselves can find" "Canaveral" --by words
 
 say "Next"
 cat <<'END'

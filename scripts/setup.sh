@@ -42,7 +42,7 @@ if [ ! -x .venv/bin/python ]; then "$uv" venv --quiet --python '>=3.11' .venv; f
 missing=$("$uv" pip install --python .venv --dry-run --editable '.[offline,server,dev]' \
     --constraints constraints.txt --build-constraints constraints.txt 2>&1 | sed -n 's/^Would download \([0-9]*\) .*/\1/p')
 if [ "${missing:-0}" -gt 20 ]; then
-    echo "setup: $missing packages to download, up to DOWNLOAD_SIZE with torch's GPU libraries; once, then they are kept"
+    echo "setup: $missing packages to download, 3.6 GB at most (most of it torch with its GPU libraries); once, then they are kept"
 fi
 "$uv" pip install --quiet --python .venv --editable '.[offline,server,dev]' \
     --constraints constraints.txt --build-constraints constraints.txt

@@ -3,12 +3,15 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from transforms.encoders.cards import MINILM_TOKENIZER, Weights, card, cards, text_encoder_of
 from transforms.encoders.weights import locate, state, verify
 from transforms.errors import MissingWeights, UsageError
+
+ROOT = Path(__file__).parents[1]
 
 
 def test_every_card_is_found_by_its_name_and_its_fingerprint_is_its_own():
@@ -93,5 +96,5 @@ def test_cards_weights_words_and_the_registry_import_no_model_library():
         "[transforms.encoders.weights.state(card) for card in cards()]\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"

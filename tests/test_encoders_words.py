@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from transforms.encoders.words import document_vector, query_vector, term_index, terms_of
+
+ROOT = Path(__file__).parents[1]
 
 
 def overlap(query: str, document: str) -> float:
@@ -52,7 +55,7 @@ def test_the_index_of_a_term_never_changes():
     assert terms_of("Rockets") == ["rocket"]
     code = "from transforms.encoders.words import term_index; print(term_index('rocket'))"
     other = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={"PYTHONHASHSEED": "7"}
     )
     assert int(other.stdout) == term_index("rocket") == ROCKET
 

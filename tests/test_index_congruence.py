@@ -99,7 +99,8 @@ def test_an_upserted_point_comes_back_as_it_was(store: VectorStore) -> None:
     store.upsert([sent])
     store.flush()
     [back] = store.retrieve([sent.id], vectors=True)
-    assert back.id == sent.id and isinstance(back.id, str)
+    assert back.id == sent.id
+    assert isinstance(back.id, str)
     assert dict(back.payload) == dict(sent.payload)
     assert set(back.vectors) == {"frame", "frames", "words"}
     np.testing.assert_allclose(back.vectors["frame"], sent.vectors["frame"], atol=1e-6)
@@ -132,7 +133,8 @@ def test_set_payload_touches_the_matching_points_only(store: VectorStore) -> Non
     store.set_payload({"live": True, "tags": ["x", "y"]}, Where(must=(Equals("video_id", "a"), Equals("kind", "clip"))))
     assert store.count(Where(must=(Equals("live", True),))) == 2
     [back] = store.retrieve([clip(1).id])
-    assert back.payload["tags"] == ["x", "y"] and back.payload["start_seconds"] == 8.0
+    assert back.payload["tags"] == ["x", "y"]
+    assert back.payload["start_seconds"] == 8.0
     assert "tags" not in store.retrieve([clip(2, video="b").id])[0].payload
 
 
@@ -176,7 +178,8 @@ def test_a_scroll_over_several_pages_gives_every_point_once_in_the_order_of_ids(
     ids = [point.id for point in store.scroll(ALL, batch=10)]
     assert ids == sorted(point.id for point in points)
     some = list(store.scroll(Where(must=(Between("start_seconds", below=160.0),)), batch=7, vectors=True))
-    assert len(some) == 20 and all("frame" in point.vectors for point in some)
+    assert len(some) == 20
+    assert all("frame" in point.vectors for point in some)
     assert next(iter(store.scroll(ALL))).vectors == {}
 
 
@@ -253,7 +256,8 @@ def test_vectors_that_must_not_be_stored_are_refused_before_anything_is_written(
 ) -> None:
     with pytest.raises(BadVectors, match=said) as refused:
         store.upsert([clip(0, frame=axis(0)), clip(7, video="named", **vectors)])
-    assert "file:///named.mp4" in str(refused.value) and "clip=7" in str(refused.value)
+    assert "file:///named.mp4" in str(refused.value)
+    assert "clip=7" in str(refused.value)
     assert store.count(ALL) == 0
 
 
@@ -272,7 +276,7 @@ def test_a_query_that_fits_no_vector_is_refused(store: VectorStore) -> None:
             store.query([query])
 
 
-ODD_NAMES = [b"plain.mp4", b"with space.mp4", b'quo"te\'s.mp4', b"new\nline.mp4", b"latin\xe9\xff.mp4", b"-dash.mp4"]
+ODD_NAMES = [b"plain.mp4", b"with space.mp4", b"quo\"te's.mp4", b"new\nline.mp4", b"latin\xe9\xff.mp4", b"-dash.mp4"]
 
 
 def test_a_ledger_entry_comes_back_as_it_was_whatever_its_file_is_called(store: VectorStore) -> None:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -67,14 +68,15 @@ def segment_video(work: Work, settings: SegmentSettings) -> list[Segment]:
     return segments_of(work, content, info, settings)
 
 
-@dataclass(frozen=True)
+@dataclass
 class SegmentVideos(beam.PTransform):  # type: ignore[misc]
     """Work -> Segments, and on the output `rejected` the videos that could not be looked into."""
 
     settings: SegmentSettings
 
-    def expand(self, work: beam.PCollection[Work]) -> beam.DoOutputsTuple:
-        return work | "Probe" >> beam.ParDo(_SegmentVideos(self.settings)).with_outputs("rejected", main="segments")
+    def expand(self, work: beam.PCollection[Work]):  # type: ignore[no-untyped-def]  # Beam reads the hint as one output
+        cut = beam.ParDo(_SegmentVideos(self.settings))
+        return work | "Probe" >> cut.with_outputs("rejected", main="segments")
 
 
 class _SegmentVideos(beam.DoFn):  # type: ignore[misc]
@@ -83,7 +85,7 @@ class _SegmentVideos(beam.DoFn):  # type: ignore[misc]
     def __init__(self, settings: SegmentSettings) -> None:
         self._settings = settings
 
-    def process(self, work: Work) -> Iterable[Segment | beam.pvalue.TaggedOutput]:
+    def process(self, work: Work) -> Iterable[Segment | beam.pvalue.TaggedOutput[Literal["rejected"], RejectedVideo]]:
         if interrupt.requested():
             return
         self.videos.inc()

@@ -171,7 +171,6 @@ _CARDS = {
                 ("voice_threshold", 0.5),
                 ("min_speech_msec", 250),
                 ("min_log_probability", -1.0),
-                ("min_word_probability", 0.5),  # on average over an utterance
                 ("max_no_speech_probability", 0.6),
                 ("max_compression_ratio", 2.4),
                 ("revision", 1),

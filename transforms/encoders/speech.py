@@ -59,9 +59,6 @@ def usable_samples(samples: Float32) -> Float32:
 
 def believable(utterance: Utterance, card: Card) -> bool:
     """Whether the model heard this rather than made it up: likely enough, spoken, and no loop."""
-    probabilities = [word.probability for word in utterance.words or ()]
-    if not probabilities or np.mean(probabilities) < card.setting("min_word_probability"):
-        return False
     if utterance.avg_logprob < card.setting("min_log_probability"):
         return False
     if utterance.no_speech_prob > card.setting("max_no_speech_probability") and utterance.avg_logprob < -0.5:

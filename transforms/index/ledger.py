@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 from transforms.errors import IndexFormatError
 from transforms.index.store import AnyOf, Equals, Reader, VectorStore, Where
 from transforms.plain import from_plain, to_plain
-from transforms.plain import from_plain, to_plain
 from transforms.records import ClipPoint, LedgerEntry, Receipt, Reject, stable_id
 
 #: Raised when the fields of an entry, a receipt or a reject change their meaning.

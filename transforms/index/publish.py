@@ -1,31 +1,26 @@
 """Make what an Edge index holds visible to its readers, in a child process, while the writer goes on."""
 
 import json
-import logging
 import os
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transforms.errors import DiskFull, Outage, StoreUnavailable
+from transforms.errors import DiskFull, StoreUnavailable
 from transforms.index.location import IndexLocation
 from transforms.index.store import VectorStore, Where
 
 if TYPE_CHECKING:
     from transforms.index.live import LiveShard
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What one publication did; `version` 0 means that nothing had to be published (a server), or not yet."""
+    """What one publication did; `version` 0 means that nothing had to be published (a server)."""
 
     version: int = 0
     points: int = 0
@@ -37,66 +32,16 @@ class Publication:
     size_bytes: int = 0  # of the published version, files shared with another one included
 
 
-_running: dict[str, "_Background"] = {}
-_running_lock = threading.Lock()
-
-
-def publish(location: IndexLocation, store: VectorStore, *, optimize: bool, wait: bool = True) -> Publication:
+def publish(location: IndexLocation, store: VectorStore, *, optimize: bool) -> Publication:
     """Publish all that `store` was given so far; raises DiskFull or StoreUnavailable, the version before stays.
 
-    `optimize` first builds graphs over the live shard, whose handle is closed meanwhile: for the end
-    of a run. `wait=False` returns at once and publishes beside the writer; `pending` tells whether it
-    is still at it, and the next `publish` or `finish_pending` raises what it met. A server has nothing
-    to publish: what is committed there is visible.
+    Blocks until readers can see it: while a run goes on, call it from a thread of its own. `optimize`
+    first builds graphs over the live shard, whose handle is closed meanwhile: for the end of a run.
+    A server has nothing to publish: what is committed there is visible.
     """
     if location.kind == "server":
         return Publication()
-    live = _live_of(store)
-    earlier = pending(location)
-    if not wait and earlier:
-        return Publication()
-    finish_pending(location)
-    if wait:
-        return _publish(location, live, optimize=optimize)
-    with _running_lock:
-        _running[location.folder] = _Background(lambda: _publish(location, live, optimize=optimize))
-    return Publication()
-
-
-def pending(location: IndexLocation) -> bool:
-    """Whether a publication that nobody waited for is under way."""
-    with _running_lock:
-        background = _running.get(location.folder)
-    return background is not None and background.is_alive()
-
-
-def finish_pending(location: IndexLocation) -> Publication | None:
-    """Wait for the publication that is under way and raise what it met; None where there was none."""
-    with _running_lock:
-        background = _running.pop(location.folder, None)
-    return None if background is None else background.result()
-
-
-class _Background(threading.Thread):
-    def __init__(self, work: Callable[[], Publication]) -> None:
-        super().__init__(name="publish", daemon=True)
-        self._work = work
-        self._publication = Publication()
-        self._error: Outage | None = None
-        self.start()
-
-    def run(self) -> None:
-        try:
-            self._publication = self._work()
-        except Outage as error:
-            log.warning("the index could not be published, readers keep the version before: %s", error)
-            self._error = error
-
-    def result(self) -> Publication:
-        self.join()
-        if self._error is not None:
-            raise self._error
-        return self._publication
+    return _publish(location, _live_of(store), optimize=optimize)
 
 
 def _publish(location: IndexLocation, live: "LiveShard", *, optimize: bool) -> Publication:
@@ -176,11 +121,9 @@ class _Child:
 
     def ask(self, **asked: Any) -> dict[str, Any]:
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # its last words say why
             self._process.stdin.write(json.dumps(asked) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # its last words say why
         return self.answer()
 
     def answer(self) -> dict[str, Any]:
@@ -196,7 +139,8 @@ class _Child:
         return said
 
     def _end(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.close()
         try:
             self._process.wait(timeout=10)

@@ -90,8 +90,8 @@ def vector_out(vector: Vector) -> Any:
 def difference(found: models.CollectionParams, schema: Schema) -> str:
     """What a collection has otherwise than the schema says; "" when nothing."""
     has = found.vectors if isinstance(found.vectors, dict) else {}
-    said = [name for name in {*has} ^ {vector.name for vector in schema.dense}]
-    said += [name for name in {*(found.sparse_vectors or {})} ^ {*schema.sparse}]
+    said = list({*has} ^ {vector.name for vector in schema.dense})
+    said += {*(found.sparse_vectors or {})} ^ {*schema.sparse}
     for vector in schema.dense:
         params = has.get(vector.name)
         if params is None:

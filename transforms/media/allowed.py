@@ -23,8 +23,11 @@ FORMATS: Final = (
 
 #: Demuxers of text that belongs to films: such a file is no media, and no attack either.
 TEXT_FORMATS: Final = frozenset(
-    "ass aqtitle jacosub lrc microdvd mpl2 mpsub pjs realtext sami scc srt stl subviewer subviewer1 sup "
-    "tedcaptions vplayer webvtt ffmetadata tty bin xbin idf adf".split()
+    (
+        *("ass", "aqtitle", "jacosub", "lrc", "microdvd", "mpl2", "mpsub", "pjs", "realtext", "sami", "scc", "srt"),
+        *("stl", "subviewer", "subviewer1", "sup", "tedcaptions", "vplayer", "webvtt", "ffmetadata", "tty", "bin"),
+        *("xbin", "idf", "adf"),
+    )
 )
 
 #: Decoders by ffmpeg's names.
@@ -44,11 +47,13 @@ CODECS: Final = (
     *("cook", "sipr", "ra_144", "ra_288", "atrac1", "atrac3", "atrac3p", "shorten", "g722", "g723_1", "g726"),
     *("g726le", "g729", "ilbc", "libilbc", "mace3", "mace6", "dsd_lsbf", "dsd_msbf", "dsd_lsbf_planar"),
     "dsd_msbf_planar",
-    *(f"pcm_{kind}" for kind in "alaw mulaw bluray dvd f16le f24le f32be f32le f64be f64le lxf s8 s8_planar".split()),
-    *(f"pcm_{kind}" for kind in "s16be s16be_planar s16le s16le_planar s24be s24daud s24le s24le_planar".split()),
-    *(f"pcm_{kind}" for kind in "s32be s32le s32le_planar s64be s64le sga u8 u16be u16le u24be u24le".split()),
-    *("pcm_u32be", "pcm_u32le", "pcm_vidc"),
-    *(f"adpcm_{kind}" for kind in "4xm ct g722 g726 g726le ima_apc ima_qt ima_wav ms swf yamaha ima_ws".split()),
+    *("pcm_alaw", "pcm_mulaw", "pcm_bluray", "pcm_dvd", "pcm_f16le", "pcm_f24le", "pcm_f32be", "pcm_f32le"),
+    *("pcm_f64be", "pcm_f64le", "pcm_lxf", "pcm_s8", "pcm_s8_planar", "pcm_s16be", "pcm_s16be_planar"),
+    *("pcm_s16le", "pcm_s16le_planar", "pcm_s24be", "pcm_s24daud", "pcm_s24le", "pcm_s24le_planar"),
+    *("pcm_s32be", "pcm_s32le", "pcm_s32le_planar", "pcm_s64be", "pcm_s64le", "pcm_sga", "pcm_u8"),
+    *("pcm_u16be", "pcm_u16le", "pcm_u24be", "pcm_u24le", "pcm_u32be", "pcm_u32le", "pcm_vidc"),
+    *("adpcm_4xm", "adpcm_ct", "adpcm_g722", "adpcm_g726", "adpcm_g726le", "adpcm_ima_apc", "adpcm_ima_qt"),
+    *("adpcm_ima_wav", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "adpcm_ima_ws"),
 )
 
 #: Subtitle decoders: ffprobe opens one for each stream and gives up where it may not.

@@ -61,9 +61,10 @@ class FrameChoice:
         if self.kind == "uniform":
             return "+".join(self._uniform_expression(start, end) for start, end in spans_us)
         start, end = min(start for start, _ in spans_us), max(end for _, end in spans_us)
+        before, which = ("prev_selected_pts", "*key") if self.only_keyframes else ("prev_pts", "")
         period = self._period_us
-        new_period = f"gt(floor((pts-({origin_us}))/{period}),floor((prev_pts-({origin_us}))/{period}))"
-        return f"gte(pts,{start})*lt(pts,{end})*if(isnan(prev_pts),1,{new_period})"
+        new_period = f"gt(floor((pts-({origin_us}))/{period}),floor(({before}-({origin_us}))/{period}))"
+        return f"gte(pts,{start})*lt(pts,{end}){which}*if(isnan({before}),1,{new_period})"
 
     def picked(self, pts_us: Sequence[int], span_us: tuple[int, int], *, origin_us: int) -> list[int]:
         """Which of the frames, given in order and all of them, a clip takes: a list of their times."""

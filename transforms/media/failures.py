@@ -15,7 +15,7 @@ _NO_MEMORY: Final = re.compile(
     r"|memory exhausted|resource temporarily unavailable",
     re.IGNORECASE,
 )
-_TOO_MANY_PIXELS: Final = re.compile(r"picture size (\S+) exceeds specified max pixel count|picture size \S+ is invalid")
+_TOO_MANY_PIXELS: Final = re.compile(r"Picture size (\S+) exceeds specified max pixel count")
 _OUT_OF_CPU_TIME: Final = f"received signal {signal.SIGXCPU.value}"
 _FORBIDDEN_FORMAT: Final = re.compile(r"\[([^\]]+) @ 0x[0-9a-f]+\] Format not on whitelist")
 _FORBIDDEN: Final = re.compile(r"(Protocol '[^']*'|Codec \([^)]*\)) not on whitelist")

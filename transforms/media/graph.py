@@ -7,7 +7,7 @@ inside the graph, and print the time of every frame from within the graph.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import ffmpeg
 
@@ -84,6 +84,7 @@ def _picture_outputs(opened: Any, pipes: Sequence[int], work: PictureWork, limit
     frames = opened[str(work.video.index)].filter("settb", "1/1000000")
     if work.end_us is not None:
         frames = frames.filter("trim", end_pts=work.end_us)
+    frames = frames.filter("metadata", mode="add", key="k", value="1")  # frames without any are not printed
     frames = _printed(frames, all_times).filter("select", work.expression)
     if work.video.still:
         frames = frames.filter("trim", end_frame=1)
@@ -97,9 +98,8 @@ def _picture_outputs(opened: Any, pipes: Sequence[int], work: PictureWork, limit
 
 
 def _printed(frames: Any, pipe: int) -> Any:
-    """The frames, with the time of each written to a pipe; only frames with metadata are printed."""
-    marked = frames.filter("metadata", mode="add", key="k", value="1")
-    return marked.filter("metadata", mode="print", file=f"pipe:{pipe}")
+    """The frames, with the time of each written to a pipe."""
+    return frames.filter("metadata", mode="print", file=f"pipe:{pipe}")
 
 
 def _fitted(frames: Any, spec: FrameSpec) -> Any:

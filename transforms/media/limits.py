@@ -22,3 +22,7 @@ class Limits:
         for name in self.__slots__:
             if not getattr(self, name) > 0:
                 raise ValueError(f"a limit is above zero: {name}={getattr(self, name)}")
+
+
+#: What is used where nothing else is asked for.
+DEFAULT_LIMITS = Limits()

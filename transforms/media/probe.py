@@ -14,7 +14,7 @@ from transforms.errors import ForbiddenMedia, LimitExceeded, NoMedia, Unreadable
 from transforms.media import failures
 from transforms.media.allowed import input_options
 from transforms.media.child import Finished, opened_source, run_child, shown_name, source_name
-from transforms.media.limits import Limits
+from transforms.media.limits import DEFAULT_LIMITS, Limits
 from transforms.media.packets import PACKET_ENTRIES, Extent, extents, joined, parsed_times
 from transforms.media.sniff import looks_like_media
 from transforms.records import AudioStream, VideoInfo, VideoStream
@@ -62,7 +62,7 @@ class _Described:
     finished: Finished
 
 
-def probe(path: Path, *, limits: Limits = Limits()) -> VideoInfo:
+def probe(path: Path, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
     """Look inside a local file, in a limited child process.
 
     Of several pictures the default one is taken, then the largest; a cover only where nothing else is
@@ -138,13 +138,13 @@ def _choose(path: Path, described: _Described, limits: Limits) -> _Chosen:
     chosen = _Chosen(max(moving, key=_video_rank, default=None), max(audios, key=_audio_rank, default=None))
     if chosen.streams:
         return chosen
-    if error := failures.too_many_pixels(described.finished, limits):
-        raise error
+    if (too_large := failures.too_many_pixels(described.finished, limits)) is not None:
+        raise too_large
+    if isinstance(forbidden := failures.refused(described.finished), ForbiddenMedia):
+        raise forbidden
     if described.whole and not described.head:
         raise UnreadableVideo(f"the file has a header but no data: file={shown_name(path)}")
     codecs = ", ".join(str(stream.get("codec_name", "unknown")) for stream in offered)
-    if isinstance(error := failures.refused(described.finished), ForbiddenMedia):
-        raise error
     what = f"no stream inside can be decoded here (codecs: {codecs})"
     raise failures.unreadable(path, described.finished, what)
 

@@ -22,7 +22,7 @@ GROUP_SECONDS = 0.5
 GROUP_CLIPS = 512
 
 
-@dataclass(frozen=True)
+@dataclass
 class WriteSegments(beam.PTransform):  # type: ignore[misc]
     """SegmentResults -> Receipts; the last receipt of a video commits it."""
 
@@ -33,7 +33,7 @@ class WriteSegments(beam.PTransform):  # type: ignore[misc]
         return results | "Upsert" >> beam.ParDo(_WriteSegments(self.location, self.schema)).with_output_types(Receipt)
 
 
-@dataclass(frozen=True)
+@dataclass
 class RecordRejects(beam.PTransform):  # type: ignore[misc]
     """RejectedVideos -> ledger entries in the store; gives the rejects back."""
 

@@ -1,0 +1,142 @@
+"""Ranking clips: one vector, several fused, the best frame."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from transforms.errors import UsageError
+from transforms.index.edge import EdgeStore
+from transforms.index.location import IndexLocation
+from transforms.index.memory import memory_store
+from transforms.index.query import Hit, best_frame, fuse_rankings, search_clips
+from transforms.index.store import Equals, VectorStore, Where
+from transforms.records import ClipPoint, DenseVector, Schema, SparseVector, Vector, stable_id
+
+SCHEMA = Schema(
+    recipe_name="tiny",
+    recipe="0" * 32,
+    dense=(DenseVector("frame", 3), DenseVector("frames", 3, multi=True), DenseVector("transcript", 3)),
+    sparse=("words",),
+)
+NORTH, EAST, UP = np.eye(3, dtype=np.float32)
+
+
+@pytest.fixture(params=["edge", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorStore]:
+    location = IndexLocation.parse(str(tmp_path / "index"))
+    opened = EdgeStore(location, SCHEMA) if request.param == "edge" else memory_store(SCHEMA)
+    yield opened
+    opened.close()
+
+
+def between(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+    """A unit vector whose cosine with `first` is `share`; the two are at right angles."""
+    return (share * first + np.sqrt(1 - share**2) * second).astype(np.float32)
+
+
+def clip(name: str, *, live: bool = True, kind: str = "clip", start: float = 0.0, **vectors: Vector) -> ClipPoint:
+    payload = {"kind": kind, "live": live, "uri": f"file:///{name}", "start_seconds": start, "end_seconds": start + 8.0}
+    return ClipPoint(stable_id(kind, name, start), vectors, payload)
+
+
+def names(hits: list[Hit]) -> list[str]:
+    return [hit.payload["uri"].removeprefix("file:///") for hit in hits]
+
+
+def test_the_nearest_clip_comes_first_and_is_credited_to_its_vector(store: VectorStore) -> None:
+    store.upsert([clip("far", frame=between(NORTH, EAST, 0.2)), clip("near", frame=between(NORTH, EAST, 0.9))])
+    hits = search_clips(store, {"frame": NORTH}, by="frame", limit=5)
+    assert names(hits) == ["near", "far"]
+    assert [hit.score for hit in hits] == pytest.approx([0.9, 0.2], abs=1e-3)
+    assert {hit.by for hit in hits} == {"frame"}
+
+
+def test_clips_that_are_not_live_and_points_that_are_no_clips_are_never_found(store: VectorStore) -> None:
+    store.upsert([clip("old", live=False, frame=NORTH), clip("entry", kind="video"), clip("live", frame=EAST)])
+    assert names(search_clips(store, {"frame": NORTH}, by="frame", limit=5)) == ["live"]
+    assert names(search_clips(store, {"frame": NORTH}, by="auto", limit=5)) == ["live"]
+
+
+def test_clips_with_equal_vectors_come_in_the_order_of_video_and_time(store: VectorStore) -> None:
+    store.upsert(
+        [clip("b", frame=NORTH), clip("a", start=8.0, frame=NORTH), clip("c", frame=NORTH), clip("a", frame=NORTH)]
+    )
+    hits = search_clips(store, {"frame": NORTH}, by="frame", limit=3)
+    assert [(hit.payload["uri"][-1], hit.payload["start_seconds"]) for hit in hits] == [
+        ("a", 0.0),
+        ("a", 8.0),
+        ("b", 0.0),
+    ]
+
+
+def test_auto_prefers_a_clip_that_two_vectors_find_to_one_that_a_single_vector_ranks_first(store: VectorStore) -> None:
+    store.upsert(
+        [
+            clip("seen only", frame=NORTH),
+            clip("both", frame=between(NORTH, EAST, 0.9), transcript=between(UP, EAST, 0.9)),
+            clip("said only", transcript=UP),
+        ]
+    )
+    hits = search_clips(store, {"frame": NORTH, "transcript": UP}, by="auto", limit=3)
+    assert names(hits)[0] == "both"
+    assert hits[0].score == pytest.approx(2 / 62)
+    assert set(names(hits)[1:]) == {"seen only", "said only"}
+    assert hits[1].score == pytest.approx(1 / 61)
+
+
+def test_auto_uses_exact_words_too_and_leaves_out_what_the_index_does_not_hold(store: VectorStore) -> None:
+    word = SparseVector(np.array([7], np.uint32), np.array([1.0], np.float32))
+    other = SparseVector(np.array([8], np.uint32), np.array([1.0], np.float32))
+    store.upsert([clip("says it", words=word), clip("says another thing", words=other)])
+    hits = search_clips(store, {"words": word, "audio": NORTH}, by="auto", limit=3)
+    assert (names(hits), hits[0].by) == (["says it"], "words")
+
+
+def test_further_conditions_narrow_the_search(store: VectorStore) -> None:
+    store.upsert([clip("a", frame=NORTH), clip("b", frame=NORTH)])
+    only_b = Where(must=(Equals("uri", "file:///b"),))
+    assert names(search_clips(store, {"frame": NORTH}, by="frame", limit=5, where=only_b)) == ["b"]
+
+
+def test_the_best_frame_beats_a_better_mean(store: VectorStore) -> None:
+    one_right_frame = np.stack([NORTH, UP, UP, UP])
+    all_half_right = np.stack([between(NORTH, EAST, 0.5)] * 4)
+    store.upsert(
+        [
+            clip("one right frame", frame=between(NORTH, UP, 0.25), frames=one_right_frame),
+            clip("all half right", frame=between(NORTH, EAST, 0.5), frames=all_half_right),
+        ]
+    )
+    query = {"frame": NORTH, "frames": NORTH}
+    assert names(search_clips(store, query, by="frame", limit=2)) == ["all half right", "one right frame"]
+    best = search_clips(store, query, by="frames", limit=2)
+    assert names(best) == ["one right frame", "all half right"]
+    assert [hit.score for hit in best] == pytest.approx([1.0, 0.5], abs=1e-3)
+    assert {hit.by for hit in best} == {"frames"}
+
+
+def test_the_best_frame_is_the_largest_cosine() -> None:
+    frames = np.stack([between(NORTH, EAST, share) for share in (0.1, 0.7, 0.4)])
+    assert best_frame(NORTH, frames) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("by", ["audio", "Frame", ""])
+def test_an_unknown_way_of_searching_is_refused_with_those_that_the_index_holds(store: VectorStore, by: str) -> None:
+    with pytest.raises(UsageError, match="auto, frame, frames, transcript, words"):
+        search_clips(store, {"frame": NORTH}, by=by, limit=1)
+
+
+def test_no_hits_at_all_cannot_be_asked_for(store: VectorStore) -> None:
+    with pytest.raises(UsageError, match="limit=0"):
+        search_clips(store, {"frame": NORTH}, by="frame", limit=0)
+
+
+def test_a_fused_hit_names_the_vector_that_ranked_it_best() -> None:
+    def ranking(by: str, *ids: str) -> list[Hit]:
+        return [Hit(name, 1.0, by, {"uri": name}) for name in ids]
+
+    fused = fuse_rankings({"frame": ranking("frame", "x", "y", "z"), "words": ranking("words", "z", "y")}, k=60)
+    assert [(hit.id, hit.by) for hit in fused] == [("z", "words"), ("y", "frame"), ("x", "frame")]
+    assert [hit.score for hit in fused] == pytest.approx([1 / 61 + 1 / 63, 2 / 62, 1 / 61])

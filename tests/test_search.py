@@ -1,0 +1,190 @@
+"""Questions to a published index, answered without torch."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.search import Searcher, SearchHit
+from transforms.encoders.light import text_vectors
+from transforms.encoders.words import document_vector
+from transforms.errors import MissingIndex, RecipeMismatch, UsageError
+from transforms.fuse import lay_out
+from transforms.index.edge import EdgeStore
+from transforms.index.location import IndexLocation
+from transforms.index.publish import publish
+from transforms.recipe import Recipe, load_recipe
+from transforms.records import ClipPoint, Schema, Vector, stable_id
+from transforms.uris import uri_of_path
+
+#: (file, what is seen, what is said, where its clock starts)
+CLIPS = (
+    (b"/films/launch.mp4", "a rocket on the launch pad", "", 0.0),
+    (b"/films/kitchen \xff.mp4", "a cup of coffee on a table", "the espresso is ready", 0.0),
+    (b"/films/zoo.ts", "a cat sleeping on a sofa", "my name is Zaphod Quimby", 70910.8),
+    (b"/films/speech.mp3", "", "ask not what your country can do for you", 0.0),
+)
+
+
+def point(recipe: Recipe, path: bytes, seen: str, said: str, clock_starts: float, *, live: bool = True) -> ClipPoint:
+    vectors: dict[str, Vector] = {}
+    if seen:
+        vectors["frame"] = text_vectors(recipe.text_encoder, [seen])[0]
+        vectors["frames"] = vectors["frame"][None, :]
+    if said:
+        vectors["transcript"] = text_vectors(recipe.text_encoder, [said])[0]
+        vectors["words"] = document_vector(said)
+    blocks = {name: vector for name, vector in vectors.items() if name in ("frame", "transcript")}
+    vectors["clip"] = lay_out(blocks, recipe)  # type: ignore[arg-type]
+    uri = uri_of_path(os.fsdecode(path))
+    payload = {
+        "kind": "clip",
+        "live": live,
+        "uri": uri,
+        "start_seconds": clock_starts + 8.0,
+        "end_seconds": clock_starts + 16.0,
+        "media_start_seconds": clock_starts,
+    }
+    return ClipPoint(stable_id(uri, seen), vectors, payload | ({"transcript": said} if said else {}))
+
+
+def make_index(folder: Path, recipe: Recipe, schema: Schema | None = None) -> str:
+    location = IndexLocation.parse(str(folder))
+    store = EdgeStore(location, schema or recipe.schema())
+    store.upsert([point(recipe, *clip) for clip in CLIPS])
+    store.upsert([point(recipe, b"/films/old.mp4", "a rocket on the launch pad, again", "", 0.0, live=False)])
+    publish(location, store, optimize=False)
+    store.close()
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe("offline")
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> str:
+    return make_index(tmp_path_factory.mktemp("search") / "small.reelvec", recipe)
+
+
+@pytest.fixture
+def searcher(index: str) -> Iterator[Searcher]:
+    with Searcher(index) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("text", "by", "video", "credited"),
+    [
+        ("a spaceship about to lift off", "frame", "/films/launch.mp4", "frame"),
+        ("a spaceship about to lift off", "frames", "/films/launch.mp4", "frames"),
+        ("what did he ask of his countrymen", "transcript", "/films/speech.mp3", "transcript"),
+        ("Quimby", "words", "/films/zoo.ts", "words"),
+        ("a spaceship about to lift off", "clip", "/films/launch.mp4", "clip"),
+        ("what can you do for your country", "auto", "/films/speech.mp3", "transcript"),
+    ],
+)
+def test_each_way_of_searching_finds_what_it_is_for(
+    searcher: Searcher, text: str, by: str, video: str, credited: str
+) -> None:
+    first = searcher.search(text, by=by, limit=3)[0]
+    assert (first.video, first.by) == (video, credited)
+
+
+def test_a_hit_says_where_it_is_in_the_words_that_scripts_rely_on(searcher: Searcher) -> None:
+    (hit,) = searcher.search("espresso", by="words", limit=1)
+    told = hit.as_json()
+    assert list(told) == ["video", "start_seconds", "end_seconds", "score", "by", "transcript", "clip_id"]
+    assert told["video"] == "/films/kitchen %FF.mp4"
+    assert (told["start_seconds"], told["end_seconds"]) == (8.0, 16.0)
+    assert told["transcript"] == "the espresso is ready"
+    assert searcher.search("a rocket", by="frame", limit=1)[0].as_json()["transcript"] is None
+
+
+def test_only_live_clips_are_found_and_never_more_than_asked_for(searcher: Searcher) -> None:
+    hits = searcher.search("a rocket on the launch pad, again", limit=10)
+    assert len(hits) == len(CLIPS)
+    assert "/films/old.mp4" not in [hit.video for hit in hits]
+    assert len(searcher.search("a rocket", limit=2)) == 2
+
+
+def test_a_question_of_which_no_word_counts_is_answered_by_meaning_only(searcher: Searcher) -> None:
+    assert searcher.search("the of and", by="words") == []
+    assert {hit.by for hit in searcher.search("the of and")} <= {"frame", "transcript"}
+
+
+@pytest.mark.parametrize("text", ["", "  \n"])
+def test_an_empty_question_is_wrong_usage(searcher: Searcher, text: str) -> None:
+    with pytest.raises(UsageError, match="empty"):
+        searcher.search(text)
+
+
+def test_an_unknown_way_of_searching_names_those_that_there_are(searcher: Searcher) -> None:
+    with pytest.raises(UsageError, match="auto, frame, transcript, clip, words, frames"):
+        searcher.search("a cat", by="audio")
+
+
+def test_an_index_that_heard_nothing_cannot_be_searched_by_what_was_said(tmp_path: Path, recipe: Recipe) -> None:
+    silent = recipe.changed(speech_encoder="")
+    location = IndexLocation.parse(str(tmp_path / "silent.reelvec"))
+    store = EdgeStore(location, silent.schema())
+    store.upsert([point(silent, *CLIPS[0])])
+    publish(location, store, optimize=False)
+    store.close()
+    with Searcher(location) as searcher:
+        assert searcher.search("a rocket")[0].video == "/films/launch.mp4"
+        with pytest.raises(UsageError, match="transcript"):
+            searcher.search("a rocket", by="transcript")
+
+
+def test_vectors_of_other_weights_are_not_compared_with(tmp_path: Path, recipe: Recipe) -> None:
+    schema = recipe.schema()
+    other = {**schema.vector_fingerprints, "frame": "f" * 32}
+    folder = make_index(
+        tmp_path / "other.reelvec",
+        recipe,
+        Schema("offline", schema.recipe, schema.dense, schema.sparse, other, schema.settings),
+    )
+    with Searcher(folder) as searcher:
+        with pytest.raises(RecipeMismatch, match="ffffffff"):
+            searcher.search("a rocket", by="frame")
+        assert searcher.search("espresso", by="words")
+
+
+def test_a_missing_index_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(MissingIndex, match="nothing"):
+        Searcher(str(tmp_path / "nothing"))
+
+
+def test_the_same_question_has_the_same_answer(searcher: Searcher) -> None:
+    def ask() -> list[SearchHit]:
+        return searcher.search("something to drink", limit=4)
+
+    assert ask() == ask()
+
+
+def test_a_first_answer_imports_neither_torch_nor_beam(index: str) -> None:
+    code = (
+        "import json, sys\n"
+        "from pipelines.search import Searcher\n"
+        "with Searcher(sys.argv[1]) as searcher:\n"
+        "    first = searcher.search('is the espresso ready')[0]\n"
+        "heavy = {'torch', 'apache_beam', 'transformers', 'qdrant_client'} & set(sys.modules)\n"
+        "print(json.dumps([first.video, sorted(heavy)]))"
+    )
+    text_vectors("sentence-transformers:all-MiniLM-L6-v2", ["made ready once"])
+    asked = subprocess.run([sys.executable, "-c", code, index], capture_output=True, text=True, check=True)
+    assert json.loads(asked.stdout) == ["/films/kitchen %FF.mp4", []]
+
+
+def test_query_vectors_are_of_unit_length(searcher: Searcher) -> None:
+    for by in ("frame", "transcript", "clip"):
+        vector = searcher.query_vectors("a cat", by=by)[by]
+        assert isinstance(vector, np.ndarray)
+        assert float(np.linalg.norm(vector)) == pytest.approx(1.0, abs=1e-4)
