@@ -19,7 +19,7 @@ check: setup  ## lint, types and import contract
 	ruff check .
 	ruff format --check .
 	mypy
-	mypy $(wildcard tests benchmarks/*.py examples/*.py)
+	mypy --explicit-package-bases --namespace-packages $(wildcard tests/*.py benchmarks/*.py examples/*.py)
 	lint-imports
 
 test: check  ## set up, check, and run every test
@@ -29,7 +29,7 @@ demo: setup  ## index the example videos and answer three questions
 	@bash scripts/demo.sh
 
 bench: setup  ## every figure of benchmarks/, each as a ratio
-	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; python "$$file"; done
+	@set -e; for file in $(filter-out benchmarks/report.py benchmarks/corpora.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; python "$$file"; done
 
 examples: setup  ## render examples/videos again (needs espeak-ng)
 	python examples/render.py

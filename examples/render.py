@@ -87,7 +87,8 @@ VIDEOS: Final[dict[str, tuple[Scene, ...]]] = {
         Scene("china.jpg", 10, WHOLE, View(0.5, 0.45, 0.8),
               "Behind these gates lived the emperor of China. For five hundred years, no ordinary man could enter."),
         Scene("china.jpg", 10, View(0.35, 0.4, 0.7), View(0.65, 0.45, 0.7),
-              "The roof is covered with yellow tiles, and the columns are painted red. Each ridge ends in a small dragon."),
+              "The roof is covered with yellow tiles, and the columns are painted red. "
+              "Each ridge ends in a small dragon."),
     ),
     "workshop.mp4": (
         Scene("camera.png", 8, View(0.5, 0.4, 1.0), View(0.55, 0.35, 0.8),

@@ -378,7 +378,7 @@ def main() -> None:
     handler = logging.StreamHandler()
     handler.addFilter(_is_for_people)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")
-    app()
+    app(prog_name="reelvec")
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:

@@ -5,10 +5,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 index=demo.reelvec
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-ask() { # TITLE, then the arguments of `reelvec search`
+ask() { # TITLE QUESTION, then more arguments of `reelvec search`
     say "$1"
     shift
-    echo "\$ reelvec search $(printf '%q ' "$@")--index $index"
+    echo "\$ reelvec search \"$1\" ${*:2} --index $index" | tr -s ' '
     .venv/bin/reelvec search "$@" --index "$index" --limit 3
 }
 

@@ -20,7 +20,7 @@ def test_every_card_is_found_by_its_name_and_its_fingerprint_is_its_own():
 
 
 def test_an_unknown_encoder_suggests_the_nearest_names():
-    with pytest.raises(UsageError, match="faster-whisper:tiny.en"):
+    with pytest.raises(UsageError, match=r"faster-whisper:tiny\.en"):
         card("faster-whisper:tiny")
 
 
@@ -83,7 +83,7 @@ def test_a_package_that_is_not_installed_is_named_with_the_cure():
 
 def test_a_file_that_a_package_lacks_is_missing_weights():
     pinned = card("faster-whisper:tiny.en").weights[0]
-    with pytest.raises(MissingWeights, match="has no file model/other.bin"):
+    with pytest.raises(MissingWeights, match=r"has no file model/other\.bin"):
         locate(replace(pinned, file="model/other.bin"))
 
 

@@ -47,7 +47,7 @@ def test_the_export_gives_the_vectors_of_torch(exported, monkeypatch):
 def test_a_search_with_an_export_imports_no_torch_and_no_beam(exported):
     code = (
         "import sys\nfrom transforms.encoders.light import text_vectors\n"
-        f"print(text_vectors('conse:tf_efficientnet_lite2', ['a cat']).shape)\n"
+        "print(text_vectors('conse:tf_efficientnet_lite2', ['a cat']).shape)\n"
         "print([name for name in ('torch', 'apache_beam', 'transformers') if name in sys.modules])"
     )
     done = subprocess.run(

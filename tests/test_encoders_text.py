@@ -15,7 +15,13 @@ from transforms.errors import UsageError
 
 ROOT = Path(__file__).parents[1]
 NAME = "sentence-transformers:all-MiniLM-L6-v2"
-TEXTS = ["a rocket on the launch pad", "Café, naïve & 北京 — 2026?", "", "cat", "what did he ask of his countrymen " * 8]
+TEXTS = [
+    "a rocket on the launch pad",
+    "Café, naïve & 北京 — 2026?",
+    "",
+    "cat",
+    "what did he ask of his countrymen " * 8,
+]
 LONG = "we walked along the river and talked about the weather " * 60  # 600 words
 
 
@@ -66,6 +72,11 @@ def test_a_lone_surrogate_is_no_error():
 
 def test_the_model_is_loaded_once_a_process():
     assert loaded(NAME).model is loaded(NAME).model is handler(NAME).load_model()
+
+
+def test_auto_and_the_device_that_it_takes_share_one_model():
+    model = loaded(NAME, device="auto").model
+    assert loaded(NAME, device=model.device).model is model
 
 
 def test_a_handler_travels_without_its_model(tmp_path):

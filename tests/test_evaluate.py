@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from small_index import the_index, the_recipe, the_searcher  # noqa: F401  (fixtures)
 
 from pipelines.evaluate import Answer, Question, answer, evaluate, figures_of, read_questions
 from pipelines.search import Searcher, SearchHit
-from tests.test_search import index, recipe, searcher  # noqa: F401  (fixtures: a small published index)
 from transforms.errors import UsageError
 from transforms.uris import shown, uri_of_path
 
@@ -74,7 +74,7 @@ def test_more_clips_are_asked_for_until_there_are_enough_files() -> None:
     assert [one.video for one in found.hits] == ["/one long film", *(f"/{at}" for at in range(9))]
 
 
-def test_files_that_the_index_does_not_hold_are_counted_and_not_hidden(searcher: Searcher) -> None:  # noqa: F811
+def test_files_that_the_index_does_not_hold_are_counted_and_not_hidden(searcher: Searcher) -> None:
     asked = [
         Question("a rocket on the launch pad", "visual", (uri_of_path("/films/launch.mp4"),)),
         Question("a fish", "visual", (uri_of_path("/films/sea.mp4"),)),
@@ -86,7 +86,7 @@ def test_files_that_the_index_does_not_hold_are_counted_and_not_hidden(searcher:
     assert [shown(uri) for uri in evaluation.not_indexed] == ["/films/sea.mp4"]
 
 
-def test_every_way_that_the_index_offers_is_measured_unless_told_otherwise(searcher: Searcher) -> None:  # noqa: F811
+def test_every_way_that_the_index_offers_is_measured_unless_told_otherwise(searcher: Searcher) -> None:
     asked = [Question("a cat", "visual", (uri_of_path("/films/zoo.ts"),))]
     assert set(evaluate(searcher, asked).figures) == {"auto", "frame", "transcript", "words", "clip"}
     with pytest.raises(UsageError, match="audio"):
@@ -101,7 +101,11 @@ def test_a_table_of_questions_reads_as_it_is_written(tmp_path: Path) -> None:
     assert (first.text, first.kind) == ('what "he" said', "speech")
     assert first.relevant == (uri_of_path(tmp_path / "a.mp4"), uri_of_path(tmp_path / "sub" / "b c.mp4"))
     assert (first.start_seconds, first.end_seconds) == (90.0, 95.5)
-    assert (second.relevant, second.start_seconds, second.end_seconds) == ((uri_of_path(tmp_path / "c.mp4"),), None, None)
+    assert (second.relevant, second.start_seconds, second.end_seconds) == (
+        (uri_of_path(tmp_path / "c.mp4"),),
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(

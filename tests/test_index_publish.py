@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 import uuid
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -151,7 +152,6 @@ READER = """
     reader = open_reader(IndexLocation.parse(sys.argv[1]))
     most = answers = 0
     changes = 0
-    sys.stdin.close
     import threading
     over = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.readline(), over.set()), daemon=True).start()
@@ -190,7 +190,7 @@ def test_readers_in_several_processes_never_fail_nor_see_fewer_points_while_a_wr
 
     writer = threading.Thread(target=write)
     writer.start()
-    publications = [publish(location, store, optimize=number % 5 == 4) for number in range(15)]
+    publications = [publish(location, store, optimize=number % 4 == 3) for number in range(10)]
     over.set()
     writer.join()
     last = publish(location, store, optimize=True)
@@ -201,8 +201,8 @@ def test_readers_in_several_processes_never_fail_nor_see_fewer_points_while_a_wr
         assert most == last.points == written[0]
         assert changes >= 3
         assert answers > 10
-    assert [publication.version for publication in publications] == list(range(1 + 1, 17))
-    assert all(one.points <= other.points for one, other in zip(publications, publications[1:], strict=False))
+    assert [publication.version for publication in publications] == list(range(2, 12))
+    assert all(one.points <= other.points for one, other in pairwise(publications))
     store.close()
 
 
@@ -259,7 +259,7 @@ def test_a_writer_killed_while_it_publishes_leaves_the_version_before_and_no_lit
     chance = random.Random(3)
     reader = open_reader(location)
     least = 300
-    for _ in range(6):
+    for _ in range(5):
         running = python(WRITER, location.folder, str(Path(__file__).parent))
         assert running.stdout.readline() == "open\n"
         time.sleep(chance.uniform(0.05, 1.5))
@@ -292,14 +292,12 @@ def test_a_publisher_that_is_killed_is_an_outage_and_the_next_one_works(location
 
     def started(*arguments, **options):
         children.append(start(*arguments, **options))
-        threading.Timer(0.15, children[-1].kill).start()
+        threading.Timer(0.1, children[-1].kill).start()
         return children[-1]
 
     monkeypatch.setattr(subprocess, "Popen", started)
     with pytest.raises(StoreUnavailable, match="publishing process ended"):
-        while True:  # until the kill comes before the end
-            publish(location, store, optimize=True)
-            store.upsert(points(200, 5000))
+        publish(location, store, optimize=True)
     monkeypatch.undo()
     count = store.count(EVERYTHING)
     assert publish(location, store, optimize=False).points == count
@@ -365,7 +363,7 @@ def test_a_full_disk_stops_publishing_and_readers_keep_the_version_before(tmp_pa
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=700m", "tmpfs", str(disk)], capture_output=True, text=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")

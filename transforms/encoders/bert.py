@@ -82,13 +82,15 @@ class MeanPooledBert(nn.Module):
         self.layers = nn.ModuleList(_Layer(config) for _ in range(config.layers))
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Every row of the mask holds at least one 1."""
         positions = torch.arange(ids.shape[1], device=ids.device)
         hidden = self.norm(self.words(ids) + self.positions(positions) + self.types.weight[0])
         seen = mask.bool()[:, None, None, :]
         for layer in self.layers:
             hidden = layer(hidden, seen)
         weights = mask[:, :, None].to(hidden.dtype)
-        return (hidden * weights).sum(1) / weights.sum(1)
+        pooled: Tensor = (hidden * weights).sum(1) / weights.sum(1)
+        return pooled
 
 
 _OUTSIDE = {

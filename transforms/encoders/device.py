@@ -2,8 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol, TypeVar
 
 from transforms.errors import UsageError
 
@@ -13,8 +13,18 @@ _kept_lock = threading.RLock()  # one model's loading may load another
 _told: set[tuple[str, str]] = set()
 
 T = TypeVar("T")
-Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class _Batch(Protocol):
+    """A list or an array."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Any: ...
+
+
+Batch = TypeVar("Batch", bound=_Batch)
 
 
 def kept(key: Hashable, load: Callable[[], T]) -> T:
@@ -30,7 +40,7 @@ def kept(key: Hashable, load: Callable[[], T]) -> T:
 
 
 def resolve(device: str, *, name: str, cuda_devices: Callable[[], int]) -> str:
-    """"cpu" or "cuda"; raises UsageError when "cuda" is asked for and absent, "auto" logs what it took."""
+    """cpu or cuda; "auto" logs what it took. Raises UsageError when "cuda" is asked for and absent."""
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"a device is auto, cpu or cuda: device={device!r}")
     if device == "cpu":
@@ -52,7 +62,7 @@ def torch_cuda_devices() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def in_halves(run: Callable[[Sequence[Item]], list[Result]], batch: Sequence[Item]) -> list[Result]:
+def in_halves(run: Callable[[Batch], list[Result]], batch: Batch) -> list[Result]:
     """What `run` gives for the batch; when CUDA's memory is full, for each half of it in turn.
 
     Raises torch.OutOfMemoryError when a single item is too big.

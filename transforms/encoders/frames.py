@@ -59,14 +59,13 @@ class ConseModel:
 
 
 def load_conse_model(card: Card, device: str) -> ConseModel:
-    """Load what the card pins; raises MissingWeights, UsageError for a device that is not there."""
+    """Load what the card pins onto cpu or cuda; raises MissingWeights."""
     network_path, names_path = verify(card.weights_of(EFFICIENTNET)), verify(card.weights_of(CLASS_NAMES))
-    taken = resolve(device, name=card.name, cuda_devices=torch_cuda_devices)
-    network = load_efficientnet(network_path).to(taken, memory_format=torch.channels_last)
+    network = load_efficientnet(network_path).to(device).to(memory_format=torch.channels_last)
     return ConseModel(
         network=network,
-        class_vectors=torch.from_numpy(class_vectors(card, names_path, taken)).to(taken),
-        device=taken,
+        class_vectors=torch.from_numpy(class_vectors(card, names_path, device)).to(device),
+        device=device,
         top_k=int(card.setting("top_k")),
         temperature=float(card.setting("temperature")),
     )
@@ -110,7 +109,8 @@ class FrameHandler(ModelHandler[Pixels, Float32, ConseModel]):
 
     def load_model(self) -> ConseModel:
         """The model, loaded once a process and kept over runs."""
-        return kept((self.card, self.device), lambda: load_conse_model(self.card, self.device))
+        taken = resolve(self.device, name=self.card.name, cuda_devices=torch_cuda_devices)
+        return kept((self.card, taken), lambda: load_conse_model(self.card, taken))
 
     def run_inference(
         self, batch: Sequence[Pixels], model: ConseModel, inference_args: Mapping[str, Any] | None = None

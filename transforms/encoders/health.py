@@ -21,7 +21,8 @@ def check_vectors(vectors: Float32, *, count: int, name: str) -> None:
     if vectors.shape != wanted or vectors.dtype != np.float32:
         raise BadVectors(f"{name} gave vectors {vectors.shape} {vectors.dtype}, wanted {wanted} float32")
     if not np.isfinite(vectors).all():
-        raise BadVectors(f"{name} gave {int((~np.isfinite(vectors)).any(1).sum())} of {count} vectors that are not finite")
+        broken = int((~np.isfinite(vectors)).any(1).sum())
+        raise BadVectors(f"{name} gave {broken} of {count} vectors that are not finite")
     lengths = np.linalg.norm(vectors, axis=1)
     if count and np.abs(lengths - 1).max() > _UNIT_TOLERANCE:
         raise BadVectors(f"{name} gave vectors that are not of unit length: {lengths.min():.4f} to {lengths.max():.4f}")

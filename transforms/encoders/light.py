@@ -93,7 +93,8 @@ def _torch_vectors(card: Card, texts: Sequence[str]) -> Float32:
     from transforms.encoders.registry import loaded
 
     encoder = loaded(card.name, device="cpu")
-    return np.stack(encoder.handler.run_inference(list(texts), encoder.model))
+    vectors: list[Float32] = list(encoder.handler.run_inference(list(texts), encoder.model))
+    return np.stack(vectors)
 
 
 def _open(card: Card, path: Path) -> "tuple[Tokenizer, Forward]":

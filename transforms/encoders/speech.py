@@ -96,13 +96,12 @@ def words_of(utterances: Iterable[Utterance], audio: Audio) -> tuple[Word, ...]:
 
 
 def load_speech_model(card: Card, device: str) -> SpeechModel:
-    """Load what the card pins; raises MissingWeights, UsageError for a device that is not there."""
+    """Load what the card pins onto cpu or cuda; raises MissingWeights."""
     paths = {weights.file: verify(weights) for weights in card.weights}
     assert SILERO in paths  # faster-whisper takes the voice gate from its own folder, which is the one verified
-    taken = resolve(device, name=card.name, cuda_devices=_cuda_devices)
     whisper = WhisperModel(
         str(paths[WHISPER_MODEL].parent),
-        device=taken,
+        device=device,
         compute_type=str(dict(card.settings)["compute_type"]),
         cpu_threads=min(_MAX_THREADS, len(os.sched_getaffinity(0))),
         local_files_only=True,
@@ -126,7 +125,8 @@ class SpeechHandler(ModelHandler[Audio, Transcript, SpeechModel]):
 
     def load_model(self) -> SpeechModel:
         """The model, loaded once a process and kept over runs."""
-        return kept((self.card, self.device), lambda: load_speech_model(self.card, self.device))
+        taken = resolve(self.device, name=self.card.name, cuda_devices=_cuda_devices)
+        return kept((self.card, taken), lambda: load_speech_model(self.card, taken))
 
     def run_inference(
         self, batch: Sequence[Audio], model: SpeechModel, inference_args: Mapping[str, Any] | None = None

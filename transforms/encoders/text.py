@@ -41,15 +41,14 @@ class TextModel:
 
 
 def load_text_model(card: Card, device: str) -> TextModel:
-    """Load what the card pins; raises MissingWeights, UsageError for a device that is not there."""
+    """Load what the card pins onto cpu or cuda; raises MissingWeights."""
     config, tokenizer, weights = (
         verify(card.weights_of(file)) for file in (MINILM_CONFIG, MINILM_TOKENIZER, MINILM_WEIGHTS)
     )
-    taken = resolve(device, name=card.name, cuda_devices=torch_cuda_devices)
     return TextModel(
         tokenizer=load_tokenizer(tokenizer),
-        network=load_bert(config, weights).to(taken),
-        device=taken,
+        network=load_bert(config, weights).to(device),
+        device=device,
         window_tokens=int(card.setting("window_tokens")),
     )
 
@@ -64,7 +63,8 @@ class TextHandler(ModelHandler[str, Float32, TextModel]):
 
     def load_model(self) -> TextModel:
         """The model, loaded once a process and kept over runs."""
-        return kept((self.card, self.device), lambda: load_text_model(self.card, self.device))
+        taken = resolve(self.device, name=self.card.name, cuda_devices=torch_cuda_devices)
+        return kept((self.card, taken), lambda: load_text_model(self.card, taken))
 
     def run_inference(
         self, batch: Sequence[str], model: TextModel, inference_args: Mapping[str, Any] | None = None

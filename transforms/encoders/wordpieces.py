@@ -1,6 +1,7 @@
 """Texts -> token windows -> unit vectors, whatever runs the network (torch or onnxruntime). Imports neither."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ Int64 = NDArray[np.int64]
 #: ids (n, tokens) and mask (n, tokens) of one padded batch -> mean-pooled vectors (n, dim), not normalised
 Forward = Callable[[Int64, Int64], Float32]
 
-_CLS, _SEP = "[CLS]", "[SEP]"
 _BATCH_WINDOWS = 32
 
 
@@ -32,12 +32,14 @@ def embed(texts: Sequence[str], tokenizer: Tokenizer, forward: Forward, *, windo
     A text of more than `window_tokens` tokens is cut into windows of nearly equal
     length, and its vector is the mean of theirs, weighted by their tokens.
     """
+    # What the tokenizer puts around every text: [CLS] and [SEP].
+    first, last = tokenizer.encode("").ids
     owners: list[int] = []
     windows: list[list[int]] = []
     for owner, ids in enumerate(_content_ids(texts, tokenizer)):
         for piece in _split(ids, window_tokens - 2):
             owners.append(owner)
-            windows.append([tokenizer.token_to_id(_CLS), *piece, tokenizer.token_to_id(_SEP)])
+            windows.append([first, *piece, last])
     pooled = unit_length(_run(windows, forward))
     weights = np.array([max(1, len(window) - 2) for window in windows], np.float32)
     sums = np.zeros((len(texts), pooled.shape[1]), np.float32)
@@ -64,7 +66,7 @@ def _encodable(text: str) -> str:
 def _split(ids: list[int], size: int) -> list[list[int]]:
     pieces = max(1, -(-len(ids) // size))
     bounds = np.linspace(0, len(ids), pieces + 1).round().astype(int)
-    return [ids[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+    return [ids[start:end] for start, end in pairwise(bounds)]
 
 
 def _run(windows: Sequence[list[int]], forward: Forward) -> Float32:

@@ -18,9 +18,11 @@ a page that was written out is write-protected, so the next store into it moves 
 the file system does not keep that promise (`_mtime_moves` tries it), contents are compared.
 """
 
+import ctypes
 import errno
 import fcntl
 import json
+import mmap
 import os
 import shutil
 import sys
@@ -32,8 +34,10 @@ import qdrant_edge as edge
 
 LIVE, PUBLISHED, CURRENT, STAMPS = "live", "published", "CURRENT", "stamps.json"
 
-#: Larger files are written once and then only grow stale; two versions may share them.
-_SHARE_BYTES = 1 << 20
+#: Opening a version rewrites some small descriptions in it; what is larger is read only, and versions share it.
+_SHARE_BYTES = 1 << 16
+#: Smaller files stay whole: a reader's engine stores into some of them, and on a full disk a hole is a SIGBUS.
+_HOLES_FROM_BYTES = 2 << 20
 _BLOCK_BYTES = 1 << 18
 _HOLE = bytes(_BLOCK_BYTES)
 _SPARE_BYTES = 64 << 20
@@ -64,12 +68,12 @@ class Copy:
         self._exact = _mtime_moves(self.published)
 
     def survey(self) -> Stamps:
-        """The stamps of the live files, all pages synced; the shard must be flushed and still."""
+        """The stamps of the live files, all pages written out; the shard must be flushed and still."""
         newest = 0.0
         stamps: Stamps = {}
         for path in _files(self.live):
             with open(path, "rb") as file:
-                os.fsync(file.fileno())
+                _write_out(file.fileno())
                 status = os.fstat(file.fileno())
             stamps[str(path.relative_to(self.live))] = (status.st_ino, status.st_size, status.st_mtime_ns)
             newest = max(newest, status.st_mtime)
@@ -210,13 +214,10 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _copy_file(source: Path, target: Path) -> int:
-    """Copy a file; blocks of zeros, which the engine reserves ahead, become holes. Returns the bytes written.
-
-    Small files stay whole: a reader's engine stores into some of them, and on a full disk a hole is a SIGBUS.
-    """
+    """Copy a file; blocks of zeros, which the engine reserves ahead, become holes. Returns the bytes written."""
     written = 0
     with open(source, "rb", buffering=0) as reading, open(target, "wb", buffering=0) as writing:
-        large = os.fstat(reading.fileno()).st_size > _SHARE_BYTES
+        large = os.fstat(reading.fileno()).st_size >= _HOLES_FROM_BYTES
         while block := reading.read(_BLOCK_BYTES):
             if large and block == _HOLE:
                 writing.seek(len(block), os.SEEK_CUR)
@@ -239,8 +240,6 @@ def _equal(one: Path, other: Path) -> bool:
 
 def _mtime_moves(folder: Path) -> bool:
     """Whether this file system moves a file's mtime when a synced page is stored into through a memory map."""
-    import mmap
-
     probe = folder / ".probe"
     with open(probe, "w+b") as file:
         file.truncate(mmap.PAGESIZE)
@@ -248,19 +247,39 @@ def _mtime_moves(folder: Path) -> bool:
             moved = []
             for value in (1, 2):
                 page[0] = value
-                page.flush()
-                os.fsync(file.fileno())
+                _write_out(file.fileno())
                 moved.append(os.fstat(file.fileno()).st_mtime_ns)
                 time.sleep(_TICK_SECONDS)
     probe.unlink()
     return moved[0] < moved[1]
 
 
+def _write_out(handle: int) -> None:
+    """Start and await the writing of a file's dirty pages, which write-protects them.
+
+    Durability is no matter here, the engine has flushed; where the system can, no journal is waited for.
+    """
+    if _sync_file_range is None or _sync_file_range(handle, 0, 0, 7):  # wait before, write, wait after
+        os.fsync(handle)
+
+
+def _libc_sync_file_range() -> Any:
+    function = getattr(ctypes.CDLL(None), "sync_file_range", None) if sys.platform == "linux" else None
+    if function is not None:
+        function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    return function
+
+
+_sync_file_range = _libc_sync_file_range()
+
+
 def _sync_tree(folder: Path) -> None:
+    """Make a version durable; what it shares with another one is already."""
     for root, _, names in os.walk(folder):
         for name in names:
             with open(os.path.join(root, name), "rb") as file:
-                os.fsync(file.fileno())
+                if os.fstat(file.fileno()).st_nlink == 1:
+                    os.fsync(file.fileno())
         _sync(Path(root))
 
 
@@ -273,8 +292,6 @@ def _sync(folder: Path) -> None:
 def _die_with_parent() -> None:
     """A publisher whose writer was killed must not keep the shard; elsewhere than on Linux it ends at its next line."""
     if sys.platform == "linux":
-        import ctypes
-
         ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL
 
 

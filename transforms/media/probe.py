@@ -131,7 +131,7 @@ def _choose(path: Path, described: _Described, limits: Limits) -> _Chosen:
         if width * height > limits.max_pixels:
             size = f"size={width}x{height}, max_pixels={limits.max_pixels}"
             raise LimitExceeded(f"a picture is larger than allowed: file={shown_name(path)}, {size}")
-    usable = [s for s in offered if _decodable(s) and not (described.whole and int(s["index"]) not in described.head)]
+    usable = [stream for stream in offered if _decodable(stream) and _has_data(described, stream)]
     videos = [stream for stream in usable if stream["codec_type"] == "video" and not _flag(stream, "timed_thumbnails")]
     audios = [stream for stream in usable if stream["codec_type"] == "audio"]
     moving = [s for s in videos if (own := described.head.get(int(s["index"]))) is None or own.packets > 2] or videos
@@ -159,6 +159,11 @@ def _decodable(stream: Stream) -> bool:
     return int(stream.get("sample_rate", 0)) > 0 and stream.get("sample_fmt", "unknown") != "unknown"
 
 
+def _has_data(described: _Described, stream: Stream) -> bool:
+    """Whether packets may come; a cover is no packet of the film."""
+    return _is_cover(stream) or not described.whole or int(stream["index"]) in described.head
+
+
 def _video_rank(stream: Stream) -> tuple[bool, bool, int, int]:
     pixels = int(stream["width"]) * int(stream["height"])
     return not _flag(stream, "attached_pic"), _flag(stream, "default"), pixels, -int(stream["index"])
@@ -176,7 +181,7 @@ def _extents_of(
 
     The first and the last packets tell, unless they raise suspicion; then all packets are read.
     """
-    wanted = [index for index, stream in zip(chosen.indices, chosen.streams, strict=True) if not _shows_still(stream)]
+    wanted = [index for index, stream in zip(chosen.indices, chosen.streams, strict=True) if not _is_cover(stream)]
     if described.whole or not wanted:
         return described.head, _was_cut_off(described.finished)
     ends = [end for stream in chosen.streams if (end := _stated_end(described, stream)) is not None]
@@ -226,9 +231,12 @@ def _audio_stream(stream: Stream | None, found: Mapping[int, Extent]) -> AudioSt
 def _video_stream(
     stream: Stream | None, found: Mapping[int, Extent], described: _Described, audio: AudioStream | None
 ) -> VideoStream | None:
-    if stream is None or (extent := found.get(int(stream["index"]))) is None:
+    extent = found.get(int(stream["index"])) if stream else None
+    if stream is not None and _is_cover(stream):
+        extent = extent or Extent(described.start_seconds, described.start_seconds, 1, 0.0, jumps=False)
+    if stream is None or extent is None:
         return None
-    still = _shows_still(stream) or described.container.endswith("_pipe") or (described.whole and extent.packets == 1)
+    still = _is_cover(stream) or described.container.endswith("_pipe") or (described.whole and extent.packets == 1)
     if still:
         start = audio.start_seconds if audio else extent.start_seconds
         end = audio.end_seconds if audio else start + STILL_SECONDS
@@ -275,7 +283,7 @@ def _own_end(described: _Described, stream: Stream) -> float | None:
     return None if duration is None else (_number(stream.get("start_time")) or 0.0) + duration
 
 
-def _shows_still(stream: Stream) -> bool:
+def _is_cover(stream: Stream) -> bool:
     return bool(stream["codec_type"] == "video" and _flag(stream, "attached_pic"))
 
 
