@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.ready  ## make .venv with .venv/bin/reelvec and everything it needs
 
@@ -19,7 +19,7 @@ check: setup  ## lint, types and import contract
 	ruff check .
 	ruff format --check .
 	mypy
-	mypy --explicit-package-bases --namespace-packages $(wildcard tests/*.py benchmarks/*.py examples/*.py)
+	mypy --config-file tests/mypy.ini $(wildcard tests/*.py benchmarks/*.py examples/*.py)
 	lint-imports
 
 test: check  ## set up, check, and run every test

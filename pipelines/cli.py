@@ -4,6 +4,7 @@ Exit codes: 0 all that could be done was done; 1 outage; 2 wrong usage; 3 reject
 `--fail-on-reject`; 4 the index is being written by another process; 130 interrupted.
 """
 
+import importlib.metadata
 import json
 import logging
 import os
@@ -107,9 +108,7 @@ def main_options(
 ) -> None:
     """Options of every command."""
     if version:
-        from transforms.index.manifest import reelvec_version
-
-        print(f"reelvec {reelvec_version() or '(not installed)'}")
+        print(f"reelvec {_installed_version()}")
         raise typer.Exit(OK)
 
 
@@ -351,6 +350,13 @@ def _stopping_in_order() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _installed_version() -> str:
+    try:
+        return importlib.metadata.version("reelvec")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def _print_json(document: Any) -> None:

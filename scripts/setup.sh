@@ -2,8 +2,10 @@
 # Makes .venv with everything that constraints.txt pins, and sees to ffmpeg. Called by `make setup`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=${PATH//"$PWD/.venv/bin:"/}  # the python3 that is looked for is the machine's, which has pip
 
 have() { command -v "$1" >/dev/null 2>&1; }
+has_pip() { python3 -m pip --version >/dev/null 2>&1; }
 die() { echo "setup: $*" >&2; exit 1; }
 
 # from_apt PACKAGE: installs it where that is possible, fails otherwise
@@ -26,11 +28,11 @@ find_uv() {
     local own="$PWD/.tools/python/bin/uv"
     if [ ! -x "$own" ]; then
         have python3 || die "python3 is missing: install Python 3.11 or newer."
-        python3 -m pip --version >/dev/null 2>&1 || from_apt python3-pip >&2 ||
+        has_pip || { from_apt python3-pip >&2 && has_pip; } ||
             die "neither uv nor pip is here: install one of them (https://docs.astral.sh/uv) and run this again."
         echo "setup: installing uv into .tools" >&2
         mkdir -p .tools && echo '*' >.tools/.gitignore
-        python3 -m pip install --quiet --target .tools/python uv >&2
+        python3 -m pip install --quiet --root-user-action=ignore --target .tools/python uv >&2
     fi
     echo "$own"
 }

@@ -30,8 +30,8 @@ CLIPS = (
 def point(recipe: Recipe, path: bytes, seen: str, said: str, clock_starts: float, *, live: bool = True) -> ClipPoint:
     vectors: dict[str, Vector] = {}
     if seen:
-        vectors["frame"] = text_vectors(recipe.text_encoder, [seen])[0]
-        vectors["frames"] = vectors["frame"][None, :]
+        frame = text_vectors(recipe.text_encoder, [seen])[0]
+        vectors |= {"frame": frame, "frames": frame[None, :]}
     if said:
         vectors["transcript"] = text_vectors(recipe.text_encoder, [said])[0]
         vectors["words"] = document_vector(said)

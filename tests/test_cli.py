@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_index import the_index, the_recipe  # noqa: F401  (fixtures)
 from typer.testing import CliRunner
 
 from pipelines.cli import app, exit_code_of
+from tests.small_index import the_index, the_recipe  # noqa: F401  (fixtures)
 from transforms.errors import (
     BadVectors,
     DiskFull,
@@ -206,7 +206,7 @@ def test_version_and_help_import_nothing_heavy() -> None:
         "try:\n"
         "    main()\n"
         "finally:\n"
-        "    heavy = {'torch', 'apache_beam', 'numpy', 'pydantic', 'qdrant_edge'} & set(sys.modules)\n"
+        "    heavy = {'torch', 'apache_beam', 'numpy', 'qdrant_edge'} & set(sys.modules)\n"
         "    print(sorted(heavy), file=sys.stderr)"
     )
     for option in ("--help", "--version"):

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from small_index import the_index, the_recipe, the_searcher  # noqa: F401  (fixtures)
 
 from pipelines.evaluate import Answer, Question, answer, evaluate, figures_of, read_questions
 from pipelines.search import Searcher, SearchHit
+from tests.small_index import the_index, the_recipe, the_searcher  # noqa: F401  (fixtures)
 from transforms.errors import UsageError
 from transforms.uris import shown, uri_of_path
 

@@ -129,7 +129,7 @@ def test_nothing_is_shown_before_the_first_picture(tmp_path: Path):
     sound = media.write_wav(tmp_path / "tone.wav", media.tone(12))
     late = media.delayed_video(tmp_path / "late.mkv", 20, start_seconds=9)
     path = tmp_path / "both.mkv"
-    media.ffmpeg("-copyts", "-i", late, "-i", sound, "-c:v", "copy", path)
+    media.ffmpeg("-copyts", "-i", late, "-i", sound, "-c:v", "copy", "-c:a", "pcm_s16le", path)
     result = decoded(path, "every:1s", [Clip(0, 0.0, 4.0), Clip(1, 4.0, 8.0), Clip(2, 8.0, 12.0)], rate_hz=16000)
     assert numbers_of_clips(result) == [[], [], [0, 10]]
     assert result.pts_seconds.tolist() == [9.0, 10.0]

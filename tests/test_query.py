@@ -12,7 +12,7 @@ from transforms.index.location import IndexLocation
 from transforms.index.memory import memory_store
 from transforms.index.query import Hit, best_frame, fuse_rankings, search_clips
 from transforms.index.store import Equals, VectorStore, Where
-from transforms.records import ClipPoint, DenseVector, Schema, SparseVector, Vector, stable_id
+from transforms.records import ClipPoint, DenseVector, Float32, Schema, SparseVector, Vector, stable_id
 
 SCHEMA = Schema(
     recipe_name="tiny",
@@ -31,9 +31,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorStor
     opened.close()
 
 
-def between(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+def between(first: Float32, second: Float32, share: float) -> Float32:
     """A unit vector whose cosine with `first` is `share`; the two are at right angles."""
-    return (share * first + np.sqrt(1 - share**2) * second).astype(np.float32)
+    return np.asarray(share * first + np.sqrt(1 - share**2) * second, np.float32)
 
 
 def clip(name: str, *, live: bool = True, kind: str = "clip", start: float = 0.0, **vectors: Vector) -> ClipPoint:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_index import CLIPS, make_index, point, the_index, the_recipe, the_searcher  # noqa: F401  (fixtures)
 
 from pipelines.search import Searcher, SearchHit
+from tests.small_index import CLIPS, make_index, point, the_index, the_recipe, the_searcher  # noqa: F401  (fixtures)
 from transforms.encoders.light import text_vectors
 from transforms.errors import MissingIndex, RecipeMismatch, UsageError
 from transforms.index.edge import EdgeStore

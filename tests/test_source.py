@@ -336,9 +336,9 @@ def listing_by_somebody_else(sources: list[str]) -> dict[str, list[str]]:
             os._exit(status)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        told = json.loads(pipe.read())
+        heard: dict[str, list[str]] = json.loads(pipe.read())
     assert os.waitpid(child, 0)[1] == 0
-    return told
+    return heard
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="becomes another user in a forked child")

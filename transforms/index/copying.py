@@ -5,15 +5,15 @@ holds the writer's GIL; it imports the standard library and the engine. It and i
 turns, one JSON object a line:
 
     parent                            child
-    holds the writer's lock, flushes
-    {"do": "survey"}           ->     syncs the files, notes their stamps      -> {"done": "survey"}
+    holds the writer's lock
+    {"do": "survey"}           ->     writes pages out, notes the stamps       -> {"done": "survey"}
     lets go                           copies what changed since last time      -> {"done": "copy"}
     holds the lock, flushes
     {"do": "settle", points}   ->     copies again what changed meanwhile      -> {"done": "settle"}
     lets go
     {"do": "switch"}           ->     opens the copy, counts, replaces CURRENT -> {"done": "switch", ...}
 
-A file whose stamp (inode, size, mtime) stands still after its pages were synced has not changed:
+A file whose stamp (inode, size, mtime) stands still after its pages were written out has not changed:
 a page that was written out is write-protected, so the next store into it moves the mtime. Where
 the file system does not keep that promise (`_mtime_moves` tries it), contents are compared.
 """
@@ -68,7 +68,7 @@ class Copy:
         self._exact = _mtime_moves(self.published)
 
     def survey(self) -> Stamps:
-        """The stamps of the live files, all pages written out; the shard must be flushed and still."""
+        """The stamps of the live files, all pages written out; nobody writes meanwhile."""
         newest = 0.0
         stamps: Stamps = {}
         for path in _files(self.live):

@@ -54,8 +54,7 @@ def _publish(location: IndexLocation, live: "LiveShard", *, optimize: bool) -> P
         if optimize:
             with live.closed():
                 optimise_seconds = float(child.ask(do="optimise")["seconds"])
-        with _still(live, waits) as shard:
-            shard.flush()
+        with _still(live, waits):
             child.ask(do="survey")
         copy_seconds = float(child.answer()["seconds"])
         with _still(live, waits) as shard:
@@ -141,7 +140,8 @@ class _Child:
     def _end(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):  # what it did not take any more
+            self._process.stdin.close()
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:

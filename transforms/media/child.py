@@ -23,6 +23,8 @@ from transforms.media.limits import Limits
 
 _CHUNK_BYTES: Final = 2**20
 _ERROR_TEXT_BYTES: Final = 2**16  # the last of what the child complained about
+#: Nothing of ours. Each arena of the allocator would reserve 64 MB of the address space that is limited.
+_ENVIRONMENT: Final = {"LC_ALL": "C", "PATH": os.defpath, "MALLOC_ARENA_MAX": "2"}
 _NO_NETWORK: Final = ("unshare", "--user", "--map-root-user", "--net")
 _DIE_WITH_PARENT: Final = ("setpriv", "--pdeathsig", "KILL")
 _LIMIT_AND_RUN: Final = (
@@ -115,7 +117,7 @@ def run_child(
             stdout=writers[0],
             stderr=subprocess.PIPE,
             pass_fds=(source, *writers[1:]),
-            env={"LC_ALL": "C", "PATH": os.defpath},
+            env=_ENVIRONMENT,
             cwd="/",
             start_new_session=True,
         )

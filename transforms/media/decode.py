@@ -294,9 +294,10 @@ def _stopped_early(
     task: _Task, done: _Pass, pictures: PictureWork | None, frames: Mapping[int, Sequence[Pixels]]
 ) -> bool:
     """Whether the decoder gave up, or complained and left a gap at the end of the segment."""
-    if done.finished.returncode != 0 or (pictures is not None and not frames):
+    finished = done.finished
+    if finished.returncode != 0 or failures.ran_out_of_memory(finished) or (pictures is not None and not frames):
         return True
-    if pictures is None or pictures.only_keyframes or not done.finished.error_text:
+    if pictures is None or pictures.only_keyframes or not finished.error_text:
         return False
     last_us = max(done.seen_us, default=task.span[0])
     return last_us < min(task.span[1], _us(pictures.video.end_seconds)) - _us(_GAP_SECONDS)

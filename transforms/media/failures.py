@@ -12,7 +12,8 @@ from transforms.media.limits import Limits
 
 _NO_MEMORY: Final = re.compile(
     r"cannot allocate memory|out of memory|bad_alloc|failed to allocate|error allocating|could not allocate"
-    r"|memory exhausted|resource temporarily unavailable",
+    r"|memory exhausted|resource temporarily unavailable|get_buffer\(\) failed|thread_encoder_init failed"
+    r"|failed to map segment",
     re.IGNORECASE,
 )
 _TOO_MANY_PIXELS: Final = re.compile(r"Picture size (\S+) exceeds specified max pixel count")
@@ -25,8 +26,7 @@ _NONSENSE_SIZES: Final = "Failed to read extradata"  # a header that asks for mo
 
 def ran_out_of_memory(finished: Finished) -> bool:
     """Whether the decoder wanted more memory than it may have; with one thread it may need less."""
-    text = finished.error_text
-    return finished.returncode != 0 and _NO_MEMORY.search(text) is not None and _NONSENSE_SIZES not in text
+    return _NO_MEMORY.search(finished.error_text) is not None and _NONSENSE_SIZES not in finished.error_text
 
 
 def broken_limit(finished: Finished, limits: Limits) -> IngestError | None:
@@ -40,7 +40,7 @@ def broken_limit(finished: Finished, limits: Limits) -> IngestError | None:
     ended_by = signal.Signals(-finished.returncode) if finished.returncode < 0 else None
     if ended_by is signal.SIGXCPU or _OUT_OF_CPU_TIME in finished.error_text:
         return LimitExceeded(f"decoding took more processor time than allowed: cpu_seconds={limits.cpu_seconds}")
-    if ran_out_of_memory(finished):
+    if finished.returncode != 0 and ran_out_of_memory(finished):
         return LimitExceeded(f"decoding needs more memory than allowed: memory_bytes={limits.memory_bytes}")
     if ended_by is not None:
         return DecoderCrashed(f"the decoder crashed: signal={ended_by.name}; it is tried again on later runs")
@@ -71,13 +71,12 @@ def refused(finished: Finished) -> IngestError | None:
 
 def unreadable(path: Path, finished: Finished, what: str) -> UnreadableVideo:
     """The error for a file that could not be read, with the decoder's last words."""
-    return UnreadableVideo(f"{what}: file={shown_name(path)}, decoder={last_words(finished)!r}")
+    words = last_words(finished)
+    return UnreadableVideo(f"{what}: file={shown_name(path)}" + (f", decoder={words!r}" if words else ""))
 
 
 def last_words(finished: Finished) -> str:
-    """The last line that the child wrote about what went wrong, without addresses and descriptors."""
+    """The last line that the child wrote about what went wrong, without addresses and descriptors; or ""."""
     lines = [line for line in finished.error_text.splitlines() if not _NOISE.match(line)]
-    if not lines:
-        return f"exit status {finished.returncode}"
-    line = re.sub(r" @ 0x[0-9a-f]+", "", lines[-1])
+    line = re.sub(r" @ 0x[0-9a-f]+", "", lines[-1] if lines else "")
     return re.sub(r"(file:)?/dev/fd/\d+(: )?", "", line).strip()[:300]

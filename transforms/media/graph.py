@@ -90,7 +90,7 @@ def _picture_outputs(opened: Any, pipes: Sequence[int], work: PictureWork, limit
         frames = frames.filter("trim", end_frame=1)
     frames = _printed(frames, chosen_times)
     branches = frames.filter_multi_output("split", len(work.specs)) if len(work.specs) > 1 else {0: frames}
-    raw: Mapping[str, Any] = {"f": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough"}
+    raw: Mapping[str, Any] = {"f": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough", "threads": 1}
     return [
         ffmpeg.output(_fitted(branches[place], spec), f"pipe:{pipe}", **raw)
         for place, (spec, pipe) in enumerate(zip(work.specs, pixels, strict=True))
@@ -118,4 +118,4 @@ def _sound_output(opened: Any, pipes: Sequence[int], work: SoundWork) -> Any:
         f"aresample={work.sample_rate_hz}:async=1,aformat=sample_fmts=flt:channel_layouts=mono,"
         f"ametadata=mode=add:key=k:value=1,ametadata=mode=print:file='pipe\\:{times}'"
     )
-    return ffmpeg.output(opened[str(work.audio.index)], f"pipe:{samples}", f="f32le", af=chain)
+    return ffmpeg.output(opened[str(work.audio.index)], f"pipe:{samples}", f="f32le", threads=1, af=chain)

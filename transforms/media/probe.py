@@ -143,7 +143,7 @@ def _choose(path: Path, described: _Described, limits: Limits) -> _Chosen:
     if isinstance(forbidden := failures.refused(described.finished), ForbiddenMedia):
         raise forbidden
     if described.whole and not described.head:
-        raise UnreadableVideo(f"the file has a header but no data: file={shown_name(path)}")
+        raise UnreadableVideo(f"nothing can be read behind the header: file={shown_name(path)}")
     codecs = ", ".join(str(stream.get("codec_name", "unknown")) for stream in offered)
     what = f"no stream inside can be decoded here (codecs: {codecs})"
     raise failures.unreadable(path, described.finished, what)

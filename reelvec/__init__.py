@@ -1,0 +1,59 @@
+"""What users import: load an encoder, fill an index, open it, search.
+
+    import reelvec
+
+    reelvec.ingest(reelvec.IngestSettings(sources=("~/Movies",), index="movies.reelvec"))
+    with reelvec.Searcher("movies.reelvec") as index:
+        for hit in index.search("a rocket on the launch pad", limit=5):
+            print(hit.video, hit.start_seconds, hit.transcript)
+
+Names are looked up when they are used, so that `import reelvec` imports neither Beam nor torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipelines.ingest import IngestSummary as IngestSummary
+    from pipelines.ingest import ingest as ingest
+    from pipelines.search import Searcher as Searcher
+    from pipelines.search import SearchHit as SearchHit
+    from pipelines.settings import IngestSettings as IngestSettings
+    from pipelines.status import StatusReport as StatusReport
+    from pipelines.status import forget as forget
+    from pipelines.status import status as status
+    from transforms.encoders.cards import cards as cards
+    from transforms.encoders.registry import loaded as load
+
+_HOMES = {
+    "IngestSettings": ("pipelines.settings", "IngestSettings"),
+    "IngestSummary": ("pipelines.ingest", "IngestSummary"),
+    "SearchHit": ("pipelines.search", "SearchHit"),
+    "Searcher": ("pipelines.search", "Searcher"),
+    "StatusReport": ("pipelines.status", "StatusReport"),
+    "cards": ("transforms.encoders.cards", "cards"),
+    "forget": ("pipelines.status", "forget"),
+    "ingest": ("pipelines.ingest", "ingest"),
+    "load": ("transforms.encoders.registry", "loaded"),
+    "status": ("pipelines.status", "status"),
+}
+
+__all__ = [  # noqa: PLE0604, F822  each is looked up in _HOMES
+    "IngestSettings",
+    "IngestSummary",
+    "SearchHit",
+    "Searcher",
+    "StatusReport",
+    "cards",
+    "forget",
+    "ingest",
+    "load",
+    "status",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"reelvec has no {name!r}; it has {', '.join(__all__)}")
+    module, own = _HOMES[name]
+    return getattr(import_module(module), own)
