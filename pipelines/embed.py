@@ -27,7 +27,7 @@ from transforms.records import Media, Reject, Segment, SegmentResult
 
 
 @dataclass
-class EmbedSegments(beam.PTransform):  # type: ignore[misc]
+class EmbedSegments(beam.PTransform):
     """Segments -> SegmentResults, `prefetch` of them decoded ahead."""
 
     recipe: Recipe
@@ -65,7 +65,7 @@ def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
     return SegmentResult(segment, "rejected", reject=reject)
 
 
-class _EmbedSegments(beam.DoFn):  # type: ignore[misc]
+class _EmbedSegments(beam.DoFn):
     decoded = Metrics.counter("reelvec", "segments_decoded_count")
     rejected = Metrics.counter("reelvec", "segments_rejected_count")
 

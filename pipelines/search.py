@@ -1,12 +1,13 @@
 """Questions to an index: text -> query vectors -> the clips that fit best."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from transforms.encoders.cards import text_encoder_of
 from transforms.encoders.light import text_vectors
-from transforms.encoders.words import query_vector
+from transforms.encoders.words import query_vector, terms_of
 from transforms.errors import RecipeMismatch, UsageError
 from transforms.fuse import lay_out
 from transforms.index.location import IndexLocation
@@ -17,8 +18,15 @@ from transforms.recipe import Recipe
 from transforms.records import Float32, Vector
 from transforms.uris import shown
 
-#: What `auto` fuses. `clip` holds the same text twice over and would only echo `frame` and `transcript`.
-FUSED = ("frame", "transcript", "words")
+#: What `auto` fuses; among equals the first wins. `clip` would only echo what `frames` and `transcript` find.
+FUSED = ("words", "transcript", "frames")
+
+#: In a fusion a transcript counts from this cosine on. By text encoder; measured on 87 labelled questions:
+#: of those about pictures 95 in 100 find nothing above 0.31, of those about speech 95 in 100 find something.
+LEAST_TRANSCRIPT_COSINE = {"sentence-transformers:all-MiniLM-L6-v2": 0.3}
+
+#: In a fusion a clip counts when it says at least this share of the question's words.
+LEAST_WORDS_SHARE = 0.5
 
 #: The blocks of the `clip` vector that a text fills; a question without a time leaves the others at zero.
 TEXT_BLOCKS = ("frame", "transcript")
@@ -72,7 +80,9 @@ class Searcher:
         vectors = self.query_vectors(text, by=by)
         if not vectors:
             return []
-        return [_shown(hit) for hit in search_clips(self._reader, vectors, by=by, limit=limit, where=where)]
+        counts = {"transcript": self._is_about, "words": _says_enough_of(text)}
+        hits = search_clips(self._reader, vectors, by=by, limit=limit, where=where, counts=counts)
+        return [_shown(hit) for hit in hits]
 
     def query_vectors(self, text: str, *, by: str = AUTO) -> dict[str, Vector]:
         """The text as the vectors that `by` compares; empty where no word of it can be looked up."""
@@ -110,6 +120,9 @@ class Searcher:
     ) -> None:
         self.close()
 
+    def _is_about(self, hit: Hit) -> bool:
+        return hit.score >= LEAST_TRANSCRIPT_COSINE.get(self.recipe.text_encoder, -1.0)
+
     def _text_in(self, name: str, text: str, encoded: dict[str, Float32]) -> Float32:
         """The text in the space of the named vector, (dim,); each text encoder runs once."""
         encoder = self.recipe.text_encoder
@@ -129,6 +142,16 @@ class Searcher:
                     f"{self.recipe.name!r}: {theirs.get(name)}, this Reelvec makes {ours.get(name)}; "
                     "ingest again into another --index"
                 )
+
+
+def _says_enough_of(text: str) -> Callable[[Hit], bool]:
+    asked = set(terms_of(text))
+
+    def says_enough(hit: Hit) -> bool:
+        said = asked.intersection(terms_of(str(hit.payload.get("transcript", ""))))
+        return len(said) >= LEAST_WORDS_SHARE * len(asked)
+
+    return says_enough
 
 
 def _shown(hit: Hit) -> SearchHit:

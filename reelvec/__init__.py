@@ -38,7 +38,7 @@ _HOMES = {
     "status": ("pipelines.status", "status"),
 }
 
-__all__ = [  # noqa: PLE0604, F822  each is looked up in _HOMES
+__all__ = [
     "IngestSettings",
     "IngestSummary",
     "SearchHit",

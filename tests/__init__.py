@@ -1,0 +1,1 @@
+"""Claims about the product, checked with real parts."""

@@ -85,7 +85,9 @@ def test_the_lookup_computes_what_the_docs_say(query, clip, seed):
 
     def make(names, start):
         rows = {name: unit(start + place) for place, name in enumerate(names) if name != "position"}
-        return rows | ({"position": time_features(float(start % 97), 0.3, RECIPE.fusion)} if "position" in names else {})
+        return rows | (
+            {"position": time_features(float(start % 97), 0.3, RECIPE.fusion)} if "position" in names else {}
+        )
 
     asked, held = make(query, seed), make(clip, seed + 5000)
     weight = {name: getattr(RECIPE.fusion, name) for name in ("frame", "transcript", "position")}
@@ -114,7 +116,7 @@ def test_a_still_picture_has_no_change():
     still /= np.linalg.norm(still, axis=1, keepdims=True)
     assert not change_block(still.astype(np.float32)).any()
     assert not change_block(still[:1].astype(np.float32)).any()
-    assert STILL_CHANGE < np.linalg.norm(unit(3) - unit(4))
+    assert np.linalg.norm(unit(3) - unit(4)) > STILL_CHANGE
 
 
 def test_nearness_in_time_depends_on_the_distance_alone():

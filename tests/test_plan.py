@@ -118,7 +118,13 @@ def test_a_forgotten_video_that_vanished_is_still_remembered():
 
 @pytest.mark.parametrize(
     ("known", "gone", "max_delete", "allowed"),
-    [(5, 5, "10%", True), (200, 20, "10%", True), (200, 21, "10%", False), (200, 200, "100%", True), (9, 3, "2", False)],
+    [
+        (5, 5, "10%", True),
+        (200, 20, "10%", True),
+        (200, 21, "10%", False),
+        (200, 200, "100%", True),
+        (9, 3, "2", False),
+    ],
 )
 def test_more_than_a_tenth_is_not_removed_unasked(known, gone, max_delete, allowed):
     entries = [entry(f"v{index}", content=f"C{index}", size=index) for index in range(known)]

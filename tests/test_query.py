@@ -140,3 +140,18 @@ def test_a_fused_hit_names_the_vector_that_ranked_it_best() -> None:
     fused = fuse_rankings({"frame": ranking("frame", "x", "y", "z"), "words": ranking("words", "z", "y")}, k=60)
     assert [(hit.id, hit.by) for hit in fused] == [("z", "words"), ("y", "frame"), ("x", "frame")]
     assert [hit.score for hit in fused] == pytest.approx([1 / 61 + 1 / 63, 2 / 62, 1 / 61])
+
+
+def test_among_equals_of_a_fusion_the_name_that_comes_first_wins() -> None:
+    rankings = {"words": [Hit("z", 1.0, "words")], "frame": [Hit("a", 1.0, "frame"), Hit("z", 0.5, "frame")]}
+    assert [(hit.id, hit.by) for hit in fuse_rankings(rankings)] == [("z", "words"), ("a", "frame")]
+    rankings["frame"].pop()
+    assert [hit.id for hit in fuse_rankings(rankings)] == ["z", "a"]
+
+
+def test_what_is_only_the_least_bad_does_not_count_in_a_fusion(store: VectorStore) -> None:
+    store.upsert([clip("seen", frame=NORTH), clip("hardly", frame=EAST, transcript=between(UP, EAST, 0.1))])
+    query = {"transcript": UP, "frame": NORTH}
+    assert names(search_clips(store, query, by="auto", limit=2))[0] == "hardly"
+    counts = {"transcript": lambda hit: hit.score > 0.3}
+    assert names(search_clips(store, query, by="auto", limit=2, counts=counts)) == ["seen", "hardly"]

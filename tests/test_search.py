@@ -27,7 +27,10 @@ from transforms.records import Schema
         ("what did he ask of his countrymen", "transcript", "/films/speech.mp3", "transcript"),
         ("Quimby", "words", "/films/zoo.ts", "words"),
         ("a spaceship about to lift off", "clip", "/films/launch.mp4", "clip"),
-        ("what can you do for your country", "auto", "/films/speech.mp3", "transcript"),
+        ("what can you do for your country", "auto", "/films/speech.mp3", "words"),
+        ("what did he ask of his countrymen", "auto", "/films/speech.mp3", "transcript"),
+        ("a rocket on the launch pad", "auto", "/films/launch.mp4", "frames"),
+        ("Quimby", "auto", "/films/zoo.ts", "words"),
     ],
 )
 def test_each_way_of_searching_finds_what_it_is_for(
@@ -56,7 +59,7 @@ def test_only_live_clips_are_found_and_never_more_than_asked_for(searcher: Searc
 
 def test_a_question_of_which_no_word_counts_is_answered_by_meaning_only(searcher: Searcher) -> None:
     assert searcher.search("the of and", by="words") == []
-    assert {hit.by for hit in searcher.search("the of and")} <= {"frame", "transcript"}
+    assert {hit.by for hit in searcher.search("the of and")} <= {"frames", "transcript"}
 
 
 @pytest.mark.parametrize("text", ["", "  \n"])

@@ -1,7 +1,7 @@
 """Beam coders of the records that cross a stage; importing this module registers them."""
 
 import json
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -20,10 +20,13 @@ from transforms.records import (
     Work,
 )
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
-class RecordCoder(beam.coders.Coder, Generic[T]):  # type: ignore[misc]
+class RecordCoder(beam.coders.Coder, Generic[T]):
     """One flat record as JSON: readable in a runner's logs, the same bytes for equal records."""
 
     kind: type[T]
@@ -58,7 +61,7 @@ class RejectedVideoCoder(RecordCoder[RejectedVideo]):
     kind = RejectedVideo
 
 
-class SegmentResultCoder(beam.coders.Coder):  # type: ignore[misc]
+class SegmentResultCoder(beam.coders.Coder):
     """Length of a JSON head (8 bytes, big-endian), the head, and after it the arrays' bytes, end to end."""
 
     def encode(self, value: SegmentResult) -> bytes:
@@ -111,7 +114,7 @@ class _Bytes:
         self._buffer, self._at = buffer, start
 
     def take(self, dtype: type, count: int) -> np.ndarray[Any, Any]:
-        array = np.frombuffer(self._buffer, dtype, count, self._at).copy()
+        array: np.ndarray[Any, Any] = np.frombuffer(self._buffer, dtype, count, self._at).copy()
         self._at += array.nbytes
         return array
 

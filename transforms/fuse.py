@@ -84,7 +84,7 @@ def change_block(frames: Float32) -> Float32:
     weights = np.arange(count, dtype=np.float32) - (count - 1) / 2
     if count < 2:
         return np.zeros(frames.shape[1], np.float32)
-    change = (weights[:, None] * frames).sum(axis=0) / weights[weights > 0].sum()
+    change: Float32 = (weights[:, None] * frames).sum(axis=0) / weights[weights > 0].sum()
     if np.linalg.norm(change) < STILL_CHANGE:
         return np.zeros(frames.shape[1], np.float32)
     return _unit(change)

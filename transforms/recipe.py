@@ -83,7 +83,7 @@ class Recipe:
         for key in settings:
             if key not in known:
                 raise UsageError(f"a recipe has no such part: {key!r}; it has {', '.join(known)}")
-        fusion = {
+        fusion: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list | tuple) else float(value)
             for key, value in settings.get("fusion", {}).items()
         }

@@ -69,7 +69,7 @@ def segment_video(work: Work, settings: SegmentSettings) -> list[Segment]:
 
 
 @dataclass
-class SegmentVideos(beam.PTransform):  # type: ignore[misc]
+class SegmentVideos(beam.PTransform):
     """Work -> Segments, and on the output `rejected` the videos that could not be looked into."""
 
     settings: SegmentSettings
@@ -79,7 +79,7 @@ class SegmentVideos(beam.PTransform):  # type: ignore[misc]
         return work | "Probe" >> cut.with_outputs("rejected", main="segments")
 
 
-class _SegmentVideos(beam.DoFn):  # type: ignore[misc]
+class _SegmentVideos(beam.DoFn):
     videos = Metrics.counter("reelvec", "videos_probed_count")
 
     def __init__(self, settings: SegmentSettings) -> None:

@@ -22,7 +22,7 @@ from transforms.index.engine import (
 from transforms.index.live import LiveShard, borrow, give_back
 from transforms.index.location import IndexLocation
 from transforms.index.store import Query, ScoredPoint, Where
-from transforms.records import ClipPoint, Scalar, Schema, SparseVector
+from transforms.records import ClipPoint, Schema, SparseVector
 
 #: Points handed to the engine in one call.
 _BATCH_POINTS = 256
@@ -87,7 +87,7 @@ class EdgeStore(EdgeReads):
             self._live.check_room(sum(map(_bytes_of, some)))
             self._update(points_out(some))
 
-    def set_payload(self, payload: Mapping[str, Scalar | list[Scalar]], where: Where) -> None:
+    def set_payload(self, payload: Mapping[str, Any], where: Where) -> None:
         """Set these payload fields of every matching point."""
         check_payload(payload, f"fields={', '.join(payload)}")
         self._live.check_room(0)

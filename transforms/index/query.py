@@ -1,6 +1,6 @@
 """Search over clips: one named vector, or several whose rankings are fused by reciprocal rank."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,12 +44,15 @@ def search_clips(
     limit: int,
     k: int = 60,
     where: Where = EVERY_CLIP,
+    counts: Mapping[str, Callable[[Hit], bool]] | None = None,
 ) -> list[Hit]:
     """The `limit` best searchable clips for the query vectors of `vectors`, by vector name.
 
     `by` is one of those names, or "auto": reciprocal-rank fusion of all of them that the index
-    holds (Cormack, Clarke and Buettcher, 2009). "frames" re-ranks by the frame that fits best what
-    the mean of a clip's frames, "frame", finds first. Equal scores are ordered by video, then start.
+    holds (Cormack, Clarke and Buettcher, 2009), without the hits that `counts` refuses for a name:
+    ranks say nothing of how good a hit is, and what is only the least bad must not outvote an
+    answer. "frames" re-ranks by the frame that fits best what the mean of a clip's frames, "frame",
+    finds first. Equal scores are ordered by name as given (in a fusion), then by video and start.
     Raises UsageError for a vector that was not given or that this index does not hold.
     """
     if limit < 1:
@@ -60,11 +63,17 @@ def search_clips(
         raise UsageError(f"this index cannot be searched by {by!r}; it can by {', '.join((AUTO, *held))}")
     only = Where(must=(*LIVE_CLIPS.must, *where.must), must_not=where.must_not)
     rankings = _rankings(reader, {name: vectors[name] for name in names}, depth=max(limit, FUSION_DEPTH), where=only)
-    return (rankings[by] if by != AUTO else fuse_rankings(rankings, k=k))[:limit]
+    if by != AUTO:
+        return rankings[by][:limit]
+    kept = {name: list(filter((counts or {}).get(name), hits)) for name, hits in rankings.items()}
+    return fuse_rankings(kept, k=k)[:limit]
 
 
 def fuse_rankings(rankings: Mapping[str, Sequence[Hit]], *, k: int = 60) -> list[Hit]:
-    """One ranking out of several: a clip scores the sum of 1 / (k + rank), ranks counted from 1."""
+    """One ranking out of several: a clip scores the sum of 1 / (k + rank), ranks counted from 1.
+
+    Among equals, the names that come first in `rankings` win.
+    """
     fused: dict[str, Hit] = {}
     best_rank: dict[str, int] = {}
     for name, hits in rankings.items():
@@ -77,7 +86,7 @@ def fuse_rankings(rankings: Mapping[str, Sequence[Hit]], *, k: int = 60) -> list
                 continue
             by, best_rank[hit.id] = (name, rank) if rank < best_rank[hit.id] else (known.by, best_rank[hit.id])
             fused[hit.id] = replace(known, score=known.score + score, by=by)
-    return _ordered(fused.values())
+    return _ordered(fused.values(), names=list(rankings))
 
 
 def best_frame(query: Vector, frames: Vector) -> float:
@@ -115,12 +124,13 @@ def _by_best_frame(reader: Reader, candidates: Sequence[Hit], name: str, vector:
     )
 
 
-def _ordered(hits: Any) -> list[Hit]:
-    """Best first; among equals by video and time, so that the same question has the same answer."""
+def _ordered(hits: Iterable[Hit], *, names: Sequence[str] = ()) -> list[Hit]:
+    """Best first; among equals by name, video and time, so that the same question has the same answer."""
     return sorted(
         hits,
         key=lambda hit: (
             -round(hit.score, _SCORE_DIGITS),
+            names.index(hit.by) if names else 0,
             str(hit.payload.get("uri", "")),
             float(hit.payload.get("start_seconds", 0.0)),
             hit.id,

@@ -19,7 +19,7 @@ from transforms.index.location import IndexLocation
 from transforms.index.manifest import manifest_of, schema_of, verify_schema
 from transforms.index.retry import AlreadyThere, call
 from transforms.index.store import Query, ScoredPoint, Where
-from transforms.records import ClipPoint, Scalar, Schema, SparseVector
+from transforms.records import ClipPoint, Schema, SparseVector
 
 #: A request stays well below the 32 MB that a server takes.
 _BATCH_BYTES = 8 * 2**20
@@ -85,7 +85,7 @@ class ServerStore:
         for some in _batches(points):
             self._write("upserting", self._upsert_of(some))
 
-    def set_payload(self, payload: Mapping[str, Scalar | list[Scalar]], where: Where) -> None:
+    def set_payload(self, payload: Mapping[str, Any], where: Where) -> None:
         """Set these payload fields of every matching point."""
         check_payload(payload, f"fields={', '.join(payload)}")
         fields, wanted = dict(payload), wire.filter_out(where)

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from transforms.records import ClipPoint, Scalar, Schema, Vector
+from transforms.records import ClipPoint, Schema, Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class VectorStore(Reader, Protocol):
         schema says, an unknown name, or (dense) is not of unit length within 1e-3.
         """
 
-    def set_payload(self, payload: Mapping[str, Scalar | list[Scalar]], where: Where) -> None:
+    def set_payload(self, payload: Mapping[str, Any], where: Where) -> None:
         """Set these payload fields of every matching point; other fields stay."""
 
     def delete(self, where: Where) -> None:

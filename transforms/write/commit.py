@@ -84,10 +84,10 @@ def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
     entries = []
     for (uri, content, _), receipts in by_video.items():
         entry = read_entry(store, uri)
-        settled = entry is not None and entry.content == content and entry.attempts >= receipts[0].attempts
-        if settled and all(receipt.outcome != "rejected" for receipt in receipts) and entry.live_content == content:
-            delete_receipts(store, uri, content=content)
-        elif not settled and len(receipts) == receipts[0].count:
+        if entry is not None and entry.content == content and entry.attempts >= receipts[0].attempts:
+            if entry.live_content == content and all(receipt.outcome != "rejected" for receipt in receipts):
+                delete_receipts(store, uri, content=content)
+        elif len(receipts) == receipts[0].count:
             entries.append(commit_video(store, receipts))
     return entries
 
@@ -103,9 +103,7 @@ def commit_video(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry
     version = (Equals("content", content), Equals("recipe", recipe))
     vouched, held = sum(receipt.clips for receipt in receipts), store.count(clips_of(uri, *version))
     if held != vouched:
-        raise StoreUnavailable(
-            f"the receipts of {uri} vouch for {vouched} clips and the store holds {held}; run again"
-        )
+        raise StoreUnavailable(f"the receipts of {uri} vouch for {vouched} clips and the store holds {held}; run again")
     old = read_entry(store, uri)
     rejects = tuple(receipt.reject for receipt in receipts if receipt.reject is not None)
     attempts = max(receipt.attempts for receipt in receipts)

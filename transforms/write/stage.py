@@ -23,7 +23,7 @@ GROUP_CLIPS = 512
 
 
 @dataclass
-class WriteSegments(beam.PTransform):  # type: ignore[misc]
+class WriteSegments(beam.PTransform):
     """SegmentResults -> Receipts; the last receipt of a video commits it."""
 
     location: IndexLocation
@@ -34,7 +34,7 @@ class WriteSegments(beam.PTransform):  # type: ignore[misc]
 
 
 @dataclass
-class RecordRejects(beam.PTransform):  # type: ignore[misc]
+class RecordRejects(beam.PTransform):
     """RejectedVideos -> ledger entries in the store; gives the rejects back."""
 
     location: IndexLocation
@@ -46,7 +46,7 @@ class RecordRejects(beam.PTransform):  # type: ignore[misc]
         )
 
 
-class _WithStore(beam.DoFn):  # type: ignore[misc]
+class _WithStore(beam.DoFn):
     """A worker's handle on the store: opened in setup, let go in teardown."""
 
     def __init__(self, location: IndexLocation, schema: Schema) -> None:

@@ -1,0 +1,152 @@
+"""Decoding: ours against a bare ffmpeg that runs the same filters over the whole file in one go.
+
+Ours is cut into segments, limited, and gives exact times. Both run by turns, the median of the ratios counts.
+Key frames against every second are timed on files whose key frames are far apart.
+"""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.report import Figure, parser, tell
+from transforms.errors import IngestError
+from transforms.media.choice import FrameChoice
+from transforms.media.decode import decode
+from transforms.media.probe import probe
+from transforms.media.sniff import MEDIA_SUFFIXES
+from transforms.records import Clip, FrameSpec, VideoInfo
+
+CHOICES = ("keyframes", "every:1s", "uniform:8")
+SPEC = FrameSpec(260, 260, "stretch")
+CLIP_SECONDS, CLIPS_A_SEGMENT = 8.0, 8
+RATE_HZ = 16000
+LONGEST_SECONDS = 900.0
+
+
+def clips_of(info: VideoInfo) -> list[Clip]:
+    """Windows of 8 s from the start on."""
+    count = max(1, round(info.duration_seconds / CLIP_SECONDS))
+    starts = [info.start_seconds + index * CLIP_SECONDS for index in range(count)]
+    return [
+        Clip(i, start, end) for i, (start, end) in enumerate(zip(starts, [*starts[1:], info.end_seconds], strict=True))
+    ]
+
+
+def ours(path: Path, info: VideoInfo, choice: FrameChoice) -> None:
+    clips = clips_of(info)
+    for first in range(0, len(clips), CLIPS_A_SEGMENT):
+        segment = clips[first : first + CLIPS_A_SEGMENT]
+        decode(path, info, segment, choice=choice, specs=[SPEC], sample_rate_hz=RATE_HZ)
+
+
+def bare(path: Path, info: VideoInfo, choice: FrameChoice) -> None:
+    assert info.video is not None
+    spans = [(round(clip.start_seconds * 1e6), round(clip.end_seconds * 1e6)) for clip in clips_of(info)]
+    expression = choice.expression(spans, origin_us=round(info.video.start_seconds * 1e6))
+    chain = f"[0:{info.video.index}]settb=1/1000000,select='{expression}',scale={SPEC.width}:{SPEC.height}[frames]"
+    skipping = ("-skip_frame:v", "nokey") if choice.only_keyframes else ()
+    pictures = ("-map", "[frames]", "-f", "rawvideo", "-pix_fmt", "rgb24", "-fps_mode", "passthrough", "pipe:1")
+    sound = ("-map", f"0:{info.audio.index}", "-ac", "1", "-ar", str(RATE_HZ), "-f", "f32le") if info.audio else ()
+    command = ["ffmpeg", "-v", "quiet", "-nostdin", "-copyts", "-threads", "2", *skipping, "-i", str(path)]
+    command += ["-filter_threads", "1", "-filter_complex_threads", "1", "-filter_complex", chain, *pictures]
+    command += [*sound, "-y", "/dev/null"] if sound else []
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def seconds_of(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def films(folder: Path) -> Iterator[tuple[Path, VideoInfo]]:
+    """The moving pictures of a folder that can be read and are long enough to time, but not hours long."""
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or path.suffix.lower() not in MEDIA_SUFFIXES:
+            continue
+        try:
+            info = probe(path)
+        except IngestError:
+            continue
+        if info.video and not info.video.still and CLIP_SECONDS <= info.duration_seconds <= LONGEST_SECONDS:
+            yield path, info
+
+
+def rendered(folder: Path) -> Path:
+    """Two films of three minutes with sound: key frames every two seconds, and every minute."""
+    for name, frames in (("short-gop.mp4", 50), ("long-gop.mp4", 1500)):
+        picture = ("-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25:duration=180")
+        sound = ("-f", "lavfi", "-i", "sine=frequency=440:duration=180")
+        coded = (
+            "-c:v",
+            "libx264",
+            "-preset",
+            "veryfast",
+            "-pix_fmt",
+            "yuv420p",
+            "-g",
+            str(frames),
+            "-sc_threshold",
+            "0",
+        )
+        command = ["ffmpeg", "-v", "error", "-nostdin", *picture, *sound, *coded, "-keyint_min", str(frames)]
+        subprocess.run([*command, str(folder / name)], check=True)
+    return folder
+
+
+def is_long_gop(path: Path, info: VideoInfo) -> bool:
+    """Whether key frames lie further apart than clips are long."""
+    assert info.video is not None
+    entries = ("-skip_frame", "nokey", "-select_streams", str(info.video.index), "-show_entries", "frame=pict_type")
+    listed = subprocess.run(
+        ["ffprobe", "-v", "quiet", *entries, "-of", "csv=p=0", path], capture_output=True, text=True
+    )
+    return len(listed.stdout.split()) < info.duration_seconds / CLIP_SECONDS
+
+
+def measure(found: list[tuple[Path, VideoInfo]], repeats: int) -> list[Figure]:
+    even = [(path, info) for path, info in found if not is_long_gop(path, info)]
+    far = [pair for pair in found if pair not in even]
+    figures = [Figure("films", len(found)), Figure("films with far key frames", len(far))]
+    for text in CHOICES:
+        choice = FrameChoice.parse(text)
+        ratios = []
+        for _ in range(repeats):
+            own = sum(seconds_of(lambda p=path, i=info: ours(p, i, choice)) for path, info in even)
+            plain = sum(seconds_of(lambda p=path, i=info: bare(p, i, choice)) for path, info in even)
+            ratios.append(own / plain)
+        if even:
+            figures.append(Figure(f"our decode / bare ffmpeg, {text}", statistics.median(ratios), at_most=1.25))
+    times: dict[str, list[float]] = {text: [] for text in CHOICES}
+    for _ in range(repeats):
+        for text, own_times in times.items():
+            choice = FrameChoice.parse(text)
+            own_times.append(sum(seconds_of(lambda p=path, i=info: ours(p, i, choice)) for path, info in far))
+    if far:
+        medians = {text: statistics.median(own_times) for text, own_times in times.items()}
+        ratio = medians["keyframes"] / medians["every:1s"]
+        figures.append(Figure("key frames / every:1s, decode time where key frames are far apart", ratio))
+        figures += [
+            Figure(f"decode where key frames are far apart, {text}", took, "s") for text, took in medians.items()
+        ]
+    return figures
+
+
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--media", type=Path, help="a folder of films; without it two are rendered")
+    arguments.add_argument("--repeats", type=int, default=3)
+    given = arguments.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        found = list(films(given.media or rendered(Path(folder))))
+        return tell(measure(found, given.repeats), as_json=given.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
