@@ -10,7 +10,7 @@ from transforms.errors import UsageError
 from transforms.index.edge import EdgeStore
 from transforms.index.location import IndexLocation
 from transforms.index.memory import memory_store
-from transforms.index.query import Hit, best_frame, fuse_rankings, search_clips
+from transforms.index.query import Hit, fuse_rankings, search_clips
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.records import ClipPoint, DenseVector, Float32, Schema, SparseVector, Vector, stable_id
 
@@ -115,11 +115,6 @@ def test_the_best_frame_beats_a_better_mean(store: VectorStore) -> None:
     assert names(best) == ["one right frame", "all half right"]
     assert [hit.score for hit in best] == pytest.approx([1.0, 0.5], abs=1e-3)
     assert {hit.by for hit in best} == {"frames"}
-
-
-def test_the_best_frame_is_the_largest_cosine() -> None:
-    frames = np.stack([between(NORTH, EAST, share) for share in (0.1, 0.7, 0.4)])
-    assert best_frame(NORTH, frames) == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("by", ["audio", "Frame", ""])

@@ -28,7 +28,7 @@ from transforms.records import Schema
         ("Quimby", "words", "/films/zoo.ts", "words"),
         ("a spaceship about to lift off", "clip", "/films/launch.mp4", "clip"),
         ("what can you do for your country", "auto", "/films/speech.mp3", "words"),
-        ("what did he ask of his countrymen", "auto", "/films/speech.mp3", "transcript"),
+        ("the cappuccino has been brewed", "auto", "/films/kitchen %FF.mp4", "transcript"),
         ("a rocket on the launch pad", "auto", "/films/launch.mp4", "frames"),
         ("Quimby", "auto", "/films/zoo.ts", "words"),
     ],
@@ -51,7 +51,7 @@ def test_a_hit_says_where_it_is_in_the_words_that_scripts_rely_on(searcher: Sear
 
 
 def test_only_live_clips_are_found_and_never_more_than_asked_for(searcher: Searcher) -> None:
-    hits = searcher.search("a rocket on the launch pad, again", limit=10)
+    hits = searcher.search("a rocket on the launch pad, again", by="clip", limit=10)
     assert len(hits) == len(CLIPS)
     assert "/films/old.mp4" not in [hit.video for hit in hits]
     assert len(searcher.search("a rocket", limit=2)) == 2

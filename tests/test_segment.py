@@ -1,5 +1,7 @@
 """Fixed windows over a video's own time."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,7 @@ def test_windows_cover_every_moment_and_nothing_else(start, duration, clip, over
     windows = fixed_windows(start, start + duration, clip_seconds=clip, overlap_seconds=overlap * clip)
     assert windows[0].start_seconds == start
     assert windows[-1].end_seconds == start + duration
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in itertools.pairwise(windows):
         assert before.start_seconds < after.start_seconds <= before.end_seconds + 1e-6
         assert before.end_seconds < after.end_seconds
     assert [window.index for window in windows] == list(range(len(windows)))

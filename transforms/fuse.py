@@ -108,13 +108,14 @@ def time_features(since_start_seconds: float, fraction: float, fusion: FusionSet
         + [fraction / period for period in fusion.position_periods_fraction]
     )
     angles = 2 * np.pi * turns
-    features = np.stack([np.sin(angles), np.cos(angles)], axis=1).reshape(-1)
-    return (features / np.sqrt(len(turns))).astype(np.float32)
+    features: Float32 = np.stack([np.sin(angles), np.cos(angles)], axis=1).reshape(-1).astype(np.float32)
+    return features / np.float32(np.sqrt(len(turns)))
 
 
 def _unit(vector: Float32) -> Float32:
     length = float(np.linalg.norm(vector))
-    return vector / np.float32(length) if length > 0 else vector
+    unit: Float32 = vector / np.float32(length) if length > 0 else vector
+    return unit
 
 
 def _payload(

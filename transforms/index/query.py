@@ -4,15 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from transforms.errors import UsageError
-from transforms.index.store import Equals, Query, Reader, Where
-from transforms.records import SparseVector, Vector
+from transforms.index.store import AnyOf, Equals, Query, Reader, ScoredPoint, Where
+from transforms.records import Vector
 
 AUTO = "auto"
 
-#: Frames of a clip are compared one by one only for the clips that their mean finds first.
+#: Frames are compared one by one only in the videos of the clips that their mean finds first: they have no graph.
 RERANK_CANDIDATES = 200
 MEAN_OF = {"frames": "frame"}
 
@@ -89,39 +87,27 @@ def fuse_rankings(rankings: Mapping[str, Sequence[Hit]], *, k: int = 60) -> list
     return _ordered(fused.values(), names=list(rankings))
 
 
-def best_frame(query: Vector, frames: Vector) -> float:
-    """MaxSim of one query vector (dim,) over a clip's unit frame vectors (n, dim): the best cosine."""
-    if isinstance(query, SparseVector) or isinstance(frames, SparseVector):
-        raise TypeError("frames are compared by dense vectors")
-    return float(np.max(np.atleast_2d(frames) @ query))
-
-
 def _rankings(reader: Reader, vectors: Mapping[str, Vector], *, depth: int, where: Where) -> dict[str, list[Hit]]:
-    """One ranking a name. What "frames" needs of "frame" is asked once for both."""
-    depths: dict[str, int] = {}
-    for name in vectors:
-        using = MEAN_OF.get(name, name)
-        wanted = max(depth, RERANK_CANDIDATES) if name in MEAN_OF else depth
-        depths[using] = max(wanted, depths.get(using, 0))
-    asked = {**{MEAN_OF[name]: vector for name, vector in vectors.items() if name in MEAN_OF}, **vectors}
-    queries = [Query(using, asked[using], where, limit) for using, limit in depths.items()]
-    found = {
-        query.using: _ordered(Hit(point.id, point.score, query.using, point.payload) for point in points)
-        for query, points in zip(queries, reader.query(queries), strict=True)
-    }
-    return {
-        name: _by_best_frame(reader, found[MEAN_OF[name]], name, vector) if name in MEAN_OF else found[name]
+    """One ranking a name, in the order of the names."""
+    direct = [Query(name, vector, where, depth) for name, vector in vectors.items() if name not in MEAN_OF]
+    first = [
+        Query(MEAN_OF[name], vector, where, max(depth, RERANK_CANDIDATES))
         for name, vector in vectors.items()
-    }
+        if name in MEAN_OF
+    ]
+    found = reader.query([*direct, *first])
+    rankings = {query.using: _hits(query.using, points) for query, points in zip(direct, found, strict=False)}
+    for query, points in zip(first, found[len(direct) :], strict=True):
+        name = next(name for name, mean in MEAN_OF.items() if mean == query.using)
+        videos = AnyOf("uri", tuple(sorted({str(point.payload["uri"]) for point in points})))
+        among = Where((*where.must, videos), where.must_not)
+        best = reader.query([Query(name, query.vector, among, depth, exact=True)])[0] if points else []
+        rankings[name] = _hits(name, best)
+    return {name: rankings[name] for name in vectors}
 
 
-def _by_best_frame(reader: Reader, candidates: Sequence[Hit], name: str, vector: Vector) -> list[Hit]:
-    points = {point.id: point for point in reader.retrieve([hit.id for hit in candidates], vectors=True)}
-    return _ordered(
-        replace(hit, score=best_frame(vector, points[hit.id].vectors[name]), by=name)
-        for hit in candidates
-        if hit.id in points and name in points[hit.id].vectors
-    )
+def _hits(name: str, points: Iterable[ScoredPoint]) -> list[Hit]:
+    return _ordered(Hit(point.id, point.score, name, point.payload) for point in points)
 
 
 def _ordered(hits: Iterable[Hit], *, names: Sequence[str] = ()) -> list[Hit]:
