@@ -28,7 +28,7 @@ def test_an_unknown_encoder_suggests_the_nearest_names():
     "change",
     [
         {"settings": (("top_k", 10), ("temperature", 2.0), ("template", "{name}"), ("revision", 1))},
-        {"frame_spec": replace(card("conse:tf_efficientnet_lite2").frame_spec, fit="crop")},
+        {"frame_spec": FrameSpec(260, 260, "crop")},
         {"weights": (replace(card("conse:tf_efficientnet_lite2").weights[0], sha256="0" * 64),)},
     ],
     ids=["a setting", "how frames are cut", "the weights"],

@@ -1,5 +1,6 @@
 """Killed at random moments and run again, a run ends where an undisturbed one does."""
 
+import json
 import random
 import signal
 import subprocess
@@ -16,9 +17,37 @@ from transforms.index.store import Where
 KILLS = 10
 
 
-def start(corpus, index):
-    command = [sys.executable, "-m", "pipelines.cli", "ingest", str(corpus), "--index", str(index)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def start(corpus, index, *options, stdout=subprocess.DEVNULL):
+    command = [sys.executable, "-m", "pipelines.cli", "ingest", str(corpus), "--index", str(index), *options]
+    return subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, text=True)
+
+
+def test_ctrl_c_finishes_what_is_in_flight_and_defers_the_rest(tmp_path):
+    corpus, index = tmp_path / "corpus", tmp_path / "index"
+    for number in range(6):
+        render(corpus / f"{number}.mp4", seconds=130)
+    process = start(corpus, index, "--json", stdout=subprocess.PIPE)
+    receipts = index / "live"
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not decoding(process):
+        time.sleep(0.05)
+    assert receipts.exists() and process.poll() is None
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 130
+    summary = json.loads(out)
+    assert summary["videos_found"] == 6 and 1 <= summary["videos_deferred"] <= 6
+    assert summary["videos_indexed"] + summary["videos_deferred"] == 6
+
+    again = ingest(IngestSettings(sources=(str(corpus),), index=str(index)))
+    assert (again.videos_deferred, again.videos_rejected) == (0, 0)
+    assert again.videos_indexed + again.videos_unchanged == 6
+
+
+def decoding(process):
+    """Whether the run has come to where ffmpeg gives it pictures."""
+    tree = subprocess.run(["ps", "-o", "args=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
+    return "rawvideo" in tree
 
 
 def everything(index):

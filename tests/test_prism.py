@@ -29,12 +29,12 @@ def wait_for(port: int, process: subprocess.Popen) -> None:
     until = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
-            pytest.fail(f"{process.args[0]} ended with {process.returncode} before it listened")
+            pytest.fail(f"{process.args[0]!r} ended with {process.returncode} before it listened")
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    pytest.fail(f"{process.args[0]} did not listen on port {port} within {STARTUP_SECONDS} s")
+    pytest.fail(f"{process.args[0]!r} did not listen on port {port} within {STARTUP_SECONDS} s")
 
 
 @pytest.fixture

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from transforms.errors import UsageError
 from transforms.index.store import AnyOf, Equals, Query, Reader, ScoredPoint, Where
-from transforms.records import Vector
+from transforms.records import SparseVector, Vector
 
 AUTO = "auto"
 
@@ -101,9 +103,14 @@ def _rankings(reader: Reader, vectors: Mapping[str, Vector], *, depth: int, wher
         name = next(name for name, mean in MEAN_OF.items() if mean == query.using)
         videos = AnyOf("uri", tuple(sorted({str(point.payload["uri"]) for point in points})))
         among = Where((*where.must, videos), where.must_not)
-        best = reader.query([Query(name, query.vector, among, depth, exact=True)])[0] if points else []
-        rankings[name] = _hits(name, best)
+        again = Query(name, _as_one_of_many(query.vector), among, depth, exact=True)
+        rankings[name] = _hits(name, reader.query([again])[0] if points else [])
     return {name: rankings[name] for name in vectors}
+
+
+def _as_one_of_many(vector: Vector) -> Vector:
+    """A dense query (dim,) as a multivector (1, dim), which local mode insists on."""
+    return vector if isinstance(vector, SparseVector) else np.atleast_2d(vector)
 
 
 def _hits(name: str, points: Iterable[ScoredPoint]) -> list[Hit]:

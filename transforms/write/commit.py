@@ -197,11 +197,13 @@ def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
 
 def sweep(store: VectorStore, uris: Iterable[str]) -> None:
     """Delete what unfinished older versions of these settled videos left behind."""
-    for uri, entry in read_some(store, set(uris)).items():
-        for receipt in [receipt for receipt in read_all_receipts(store) if receipt.uri == uri]:
-            if receipt.content not in (entry.content, entry.live_content):
-                store.delete(clips_of(uri, Equals("content", receipt.content)))
-                delete_receipts(store, uri, content=receipt.content)
+    unfinished = {(receipt.uri, receipt.content) for receipt in read_all_receipts(store)}
+    entries = read_some(store, {uri for uri, _ in unfinished} & set(uris)) if unfinished else {}
+    for uri, content in unfinished:
+        entry = entries.get(uri)
+        if entry is not None and content not in (entry.content, entry.live_content):
+            store.delete(clips_of(uri, Equals("content", content)))
+            delete_receipts(store, uri, content=content)
 
 
 def now() -> str:
