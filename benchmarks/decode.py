@@ -4,17 +4,17 @@ Ours is cut into segments, limited, and gives exact times. Both run by turns, th
 Key frames against every second are timed on files whose key frames are far apart.
 """
 
+import argparse
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from report import figure, finish, paired
 
-from benchmarks.report import Figure, parser, tell
 from transforms.errors import IngestError
 from transforms.media.choice import FrameChoice
 from transforms.media.decode import decode
@@ -27,6 +27,7 @@ SPEC = FrameSpec(260, 260, "stretch")
 CLIP_SECONDS, CLIPS_A_SEGMENT = 8.0, 8
 RATE_HZ = 16000
 LONGEST_SECONDS = 900.0
+Films = Sequence[tuple[Path, VideoInfo]]
 
 
 def clips_of(info: VideoInfo) -> list[Clip]:
@@ -59,9 +60,10 @@ def bare(path: Path, info: VideoInfo, choice: FrameChoice) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def seconds_of(work: Callable[[], None]) -> float:
+def seconds_of(decoder: Callable[[Path, VideoInfo, FrameChoice], None], films: Films, choice: FrameChoice) -> float:
     started = time.perf_counter()
-    work()
+    for path, info in films:
+        decoder(path, info, choice)
     return time.perf_counter() - started
 
 
@@ -110,43 +112,35 @@ def is_long_gop(path: Path, info: VideoInfo) -> bool:
     return len(listed.stdout.split()) < info.duration_seconds / CLIP_SECONDS
 
 
-def measure(found: list[tuple[Path, VideoInfo]], repeats: int) -> list[Figure]:
+def measure(found: Films, rounds: int) -> None:
     even = [(path, info) for path, info in found if not is_long_gop(path, info)]
-    far = [pair for pair in found if pair not in even]
-    figures = [Figure("films", len(found)), Figure("films with far key frames", len(far))]
-    for text in CHOICES:
-        choice = FrameChoice.parse(text)
-        ratios = []
-        for _ in range(repeats):
-            own = sum(seconds_of(lambda p=path, i=info: ours(p, i, choice)) for path, info in even)
-            plain = sum(seconds_of(lambda p=path, i=info: bare(p, i, choice)) for path, info in even)
-            ratios.append(own / plain)
-        if even:
-            figures.append(Figure(f"our decode / bare ffmpeg, {text}", statistics.median(ratios), at_most=1.25))
-    times: dict[str, list[float]] = {text: [] for text in CHOICES}
-    for _ in range(repeats):
-        for text, own_times in times.items():
-            choice = FrameChoice.parse(text)
-            own_times.append(sum(seconds_of(lambda p=path, i=info: ours(p, i, choice)) for path, info in far))
+    far = [(path, info) for path, info in found if (path, info) not in even]
+    choices = [FrameChoice.parse(text) for text in CHOICES]
+    figure("films", len(found))
+    figure("films whose key frames are far apart", len(far))
+    for choice in choices if even else ():
+        _, _, ratio = paired(
+            partial(seconds_of, ours, even, choice), partial(seconds_of, bare, even, choice), rounds=rounds
+        )
+        figure(f"our decode / bare ffmpeg, {choice}", ratio, at_most=1.25)
     if far:
-        medians = {text: statistics.median(own_times) for text, own_times in times.items()}
-        ratio = medians["keyframes"] / medians["every:1s"]
-        figures.append(Figure("key frames / every:1s, decode time where key frames are far apart", ratio))
-        figures += [
-            Figure(f"decode where key frames are far apart, {text}", took, "s") for text, took in medians.items()
-        ]
-    return figures
+        times = [[seconds_of(ours, far, choice) for choice in choices] for _ in range(rounds)]
+        keyframes, every, uniform = (statistics.median(column) for column in zip(*times, strict=True))
+        for text, took in zip(CHOICES, (keyframes, every, uniform), strict=True):
+            figure(f"decode where key frames are far apart, {text}", took, "s")
+        figure("key frames / every:1s, decode time where key frames are far apart", keyframes / every)
 
 
-def main() -> int:
-    arguments = parser(__doc__)
-    arguments.add_argument("--media", type=Path, help="a folder of films; without it two are rendered")
-    arguments.add_argument("--repeats", type=int, default=3)
-    given = arguments.parse_args()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--media", type=Path, help="a folder of films; without it two are rendered")
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = list(films(given.media or rendered(Path(folder))))
-        return tell(measure(found, given.repeats), as_json=given.json)
+        measure(list(films(given.media or rendered(Path(folder)))), given.rounds)
+    finish()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,48 +1,34 @@
-"""How every benchmark tells its figures: a line each, or one JSON document with --json."""
+"""How a benchmark says what it measured: one line a figure, or one JSON document with --json."""
 
-import argparse
 import json
+import statistics
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from typing import Any
+
+_figures: list[dict[str, Any]] = []
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured figure; `at_most` and `at_least` are what it must keep to, where it must."""
-
-    name: str
-    value: float
-    unit: str = ""
-    at_most: float | None = None
-    at_least: float | None = None
-
-    @property
-    def holds(self) -> bool:
-        above = self.at_most is not None and self.value > self.at_most
-        below = self.at_least is not None and self.value < self.at_least
-        return not (above or below)
-
-    def __str__(self) -> str:
-        bounds = [("at most", self.at_most), ("at least", self.at_least)]
-        limits = ", ".join(f"{word} {bound:g}" for word, bound in bounds if bound is not None)
-        missed = "" if self.holds else "  MISSED"
-        return f"{self.name}: {self.value:.4g} {self.unit}".rstrip() + (f" (limit {limits})" if limits else "") + missed
+def figure(
+    name: str, value: float, unit: str = "", *, at_most: float | None = None, at_least: float | None = None
+) -> None:
+    """Print `name: value unit (limit, met or not)`."""
+    limit = f"at most {at_most:g}" if at_most is not None else f"at least {at_least:g}" if at_least is not None else ""
+    met = (at_most is None or value <= at_most) and (at_least is None or value >= at_least)
+    _figures.append({"name": name, "value": value, "unit": unit, "limit": limit, "met": met})
+    if "--json" not in sys.argv:
+        verdict = f" ({limit}: {'met' if met else 'NOT met'})" if limit else ""
+        print(f"{name}: {value:.4g} {unit}".rstrip() + verdict, flush=True)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """An argument parser with --json."""
-    made = argparse.ArgumentParser(description=description)
-    made.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    return made
+def finish() -> None:
+    """Print the document that --json asks for; call it last."""
+    if "--json" in sys.argv:
+        print(json.dumps(_figures, indent=1))
 
 
-def tell(figures: Sequence[Figure], *, as_json: bool) -> int:
-    """Print the figures; the exit status is 1 where one misses its limit."""
-    if as_json:
-        json.dump([{**asdict(figure), "holds": figure.holds} for figure in figures], sys.stdout, indent=1)
-        sys.stdout.write("\n")
-    else:
-        for figure in figures:
-            print(figure)
-    return 0 if all(figure.holds for figure in figures) else 1
+def paired(ours: Callable[[], float], bare: Callable[[], float], *, rounds: int = 3) -> tuple[float, float, float]:
+    """Run both in turn; gives the medians of ours, of the bare one, and of their ratio round by round."""
+    pairs = [(ours(), bare()) for _ in range(rounds)]
+    ratio = statistics.median(own / other for own, other in pairs)
+    return statistics.median(own for own, _ in pairs), statistics.median(other for _, other in pairs), ratio

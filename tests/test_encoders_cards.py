@@ -10,6 +10,7 @@ import pytest
 from transforms.encoders.cards import MINILM_TOKENIZER, Weights, card, cards, text_encoder_of
 from transforms.encoders.weights import locate, state, verify
 from transforms.errors import MissingWeights, UsageError
+from transforms.records import FrameSpec
 
 ROOT = Path(__file__).parents[1]
 
