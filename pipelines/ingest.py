@@ -4,14 +4,15 @@ import shutil
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.rejects import rejects_path, write_rejects
 from pipelines.settings import IngestSettings
+from pipelines.summary import IngestSummary, summarise
 from transforms import interrupt, progress
 from transforms.content import check_unchanged, content_of
 from transforms.encoders import light
@@ -22,6 +23,7 @@ from transforms.index.lock import writing
 from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
 from transforms.index.store import VectorStore
+from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
 from transforms.plan import Plan, plan_work
 from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, VideoRef, Work
@@ -33,27 +35,6 @@ from transforms.write.copies import copy_video, relabel
 
 if TYPE_CHECKING:
     import apache_beam as beam
-
-
-@dataclass(frozen=True, slots=True)
-class IngestSummary:
-    """What a run did; videos_found = indexed + unchanged + moved + deferred + rejected."""
-
-    videos_found: int
-    videos_indexed: int
-    videos_unchanged: int
-    videos_moved: int
-    videos_deferred: int
-    videos_rejected: int
-    videos_removed: int
-    videos_copied: int  # those of the indexed ones whose vectors were taken from the same bytes elsewhere
-    files_skipped: int
-    clips_written: int
-    seconds_of_video: float
-    wall_seconds: float
-    rejects_path: str
-    interrupted: bool = False
-    problems: tuple[str, ...] = ()
 
 
 def build(root: "beam.Pipeline", work: Sequence[Work], settings: IngestSettings, recipe: Recipe) -> Any:
@@ -139,16 +120,20 @@ class _Run:
         release(self.location)
 
     def run(self, started: float) -> IngestSummary:
-        finished = commit_leftovers(self.store)
+        commit_leftovers(self.store)
         ledger = read_entries(self.store)
         listing = list_videos(
             self.settings.sources,
             manifest=self.settings.manifest,
+            ignore=(rejects_path(self.location),),
             known={uri: (entry.size_bytes, entry.version) for uri, entry in ledger.items()},
         )
+        if self.settings.command == "dlq replay":
+            listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))
         plan = self._plan(listing, ledger)
-        if plan.to_embed:
-            self._embed(plan.to_embed)
+        if not plan.empty:
+            mark_unpublished(self.location)
+        clips = self._embed(plan.to_embed) if plan.to_embed else 0
         for entry in plan.updated:
             self._update(entry)
         copied = {copy.video.uri for copy in plan.copies if not interrupt.requested() and copy_video(self.store, copy)}
@@ -156,11 +141,21 @@ class _Run:
         kept_from = {copy.source_uri for copy in plan.copies if copy.video.uri not in copied}
         gone = [entry for entry in plan.gone if entry.uri not in kept_from]
         remove_videos(self.store, gone)
-        if not plan.empty or finished:
+        if not plan.empty or is_unpublished(self.location):
             self._finish(plan)
         after = read_entries(self.store) if not plan.empty else ledger
         write_rejects(self.location, after.values())
-        return self._summary(listing, plan, after, copied, started, removed=len(gone) - len(moved_from))
+        return summarise(
+            listing,
+            plan,
+            after,
+            copied=copied,
+            videos_removed=len(gone) - len(moved_from),
+            clips_embedded=clips,
+            wall_seconds=time.monotonic() - started,
+            rejects_path=str(rejects_path(self.location)),
+            interrupted=interrupt.requested(),
+        )
 
     def _plan(self, listing: Listing, ledger: dict[str, LedgerEntry]) -> Plan:
         receipts: dict[str, set[tuple[str, int]]] = defaultdict(set)
@@ -177,8 +172,11 @@ class _Run:
             receipts=receipts,
         )
 
-    def _embed(self, work: Sequence[Work]) -> None:
-        """Run the pipeline; workers in other processes get the store to themselves meanwhile."""
+    def _embed(self, work: Sequence[Work]) -> int:
+        """Run the pipeline; gives the number of clips that it wrote.
+
+        Workers in other processes get the store to themselves meanwhile.
+        """
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -192,15 +190,18 @@ class _Run:
         build(pipeline, work, self.settings, self.recipe)
         if in_process:
             with self._published_now_and_then(), _outages_unwrapped():
-                pipeline.run().wait_until_finish()
+                result = pipeline.run()
+                result.wait_until_finish()
             if self.recipe.text_encoder:
                 light.export(self.recipe.text_encoder)  # torch is loaded now; searching shall not need it
-            return
+            return _clips_written(result)
         self.close()
         try:
-            pipeline.run().wait_until_finish()
+            result = pipeline.run()
+            result.wait_until_finish()
         finally:
             self.store = _open_when_free(self.location, self.recipe)
+        return _clips_written(result)
 
     @contextmanager
     def _published_now_and_then(self) -> Iterator[None]:
@@ -236,54 +237,7 @@ class _Run:
         sweep(self.store, [work.video.uri for work in plan.to_embed])
         self.store.flush()
         publish(self.location, self.store, optimize=True)
-
-    def _summary(
-        self,
-        listing: Listing,
-        plan: Plan,
-        ledger: dict[str, LedgerEntry],
-        copied: set[str],
-        started: float,
-        *,
-        removed: int,
-    ) -> IngestSummary:
-        outcomes = {work.video.uri: outcome(work.video, ledger.get(work.video.uri)) for work in plan.to_embed}
-        for copy in plan.copies:
-            done = "deferred"
-            if copy.video.uri in copied:
-                done = outcome(copy.video, ledger.get(copy.video.uri))
-                done = "moved" if copy.moved and done == "indexed" else done
-            outcomes[copy.video.uri] = done
-        count = {name: sum(done == name for done in outcomes.values()) for name in set(outcomes.values())}
-        indexed = [ledger[uri] for uri, done in outcomes.items() if done in ("indexed", "moved")]
-        rejected = count.get("rejected", 0) + len(plan.rejected)
-        found = len(outcomes) - count.get("skipped", 0) + len(plan.unchanged) + len(plan.rejected)
-        return IngestSummary(
-            videos_found=found,
-            videos_indexed=count.get("indexed", 0),
-            videos_unchanged=len(plan.unchanged),
-            videos_moved=count.get("moved", 0),
-            videos_deferred=count.get("deferred", 0),
-            videos_rejected=rejected,
-            videos_removed=removed,
-            videos_copied=sum(outcomes[copy.video.uri] == "indexed" for copy in plan.copies),
-            files_skipped=len(listing.skipped) + len(plan.skipped) + count.get("skipped", 0),
-            clips_written=sum(entry.clips for entry in indexed),
-            seconds_of_video=round(sum(entry.duration_seconds for entry in indexed), 3),
-            wall_seconds=round(time.monotonic() - started, 3),
-            rejects_path=str(rejects_path(self.location)),
-            interrupted=interrupt.requested(),
-            problems=listing.problems,
-        )
-
-
-def outcome(video: VideoRef, entry: LedgerEntry | None) -> str:
-    """What became of a video that this run took up, by what the ledger says now."""
-    if entry is None or (entry.size_bytes, entry.version) != (video.size_bytes, video.version):
-        return "deferred"
-    if entry.state == "skipped":
-        return "skipped"
-    return "indexed" if entry.live_content and entry.live_content == entry.content else "rejected"
+        mark_published(self.location)
 
 
 def _hash_or_nothing(video: VideoRef) -> str:
@@ -294,6 +248,20 @@ def _hash_or_nothing(video: VideoRef) -> str:
     except (OSError, VideoChanged):
         return ""
     return content
+
+
+def _clips_written(result: Any) -> int:
+    """What the workers counted."""
+    from apache_beam.metrics import MetricsFilter
+
+    counters = result.metrics().query(MetricsFilter().with_name("clips_written_count"))["counters"]
+    return sum(int(counter.result or 0) for counter in counters)
+
+
+def _as_before(video: VideoRef, ledger: Mapping[str, LedgerEntry]) -> VideoRef:
+    """A file that is named again keeps the origin and the metadata that it came with."""
+    entry = ledger.get(video.uri)
+    return video if entry is None else replace(video, origin=entry.origin, metadata=entry.metadata)
 
 
 def _retried(entry: LedgerEntry) -> LedgerEntry:

@@ -25,7 +25,7 @@ class IngestSettings(BaseSettings):
     publish_every_seconds: float = Field(default=300.0, gt=0.0)
     wait: bool = False
     prefetch: int = Field(default=2, ge=1, le=16)  # segments decoded ahead of the one that is encoded
-    min_free_megabytes: int = Field(default=256, ge=0)
+    min_free_megabytes: int = Field(default=1024, ge=0)
     retry_rejects: tuple[str, ...] = ()  # URIs whose rejects are tried again whatever they say
     beam_options: tuple[str, ...] = ()  # e.g. --runner=PortableRunner --job_endpoint=...; in-process when empty
     command: Literal["ingest", "dlq replay"] = "ingest"

@@ -10,6 +10,7 @@ from transforms.index.location import IndexLocation
 from transforms.index.lock import holder, writing
 from transforms.index.open import open_reader, open_writer, read_schema, release
 from transforms.index.publish import publish
+from transforms.index.unpublished import mark_published, mark_unpublished
 from transforms.records import LedgerEntry
 from transforms.remove import forget_video
 from transforms.uris import shown, uri_of_path
@@ -82,8 +83,10 @@ def forget(location: IndexLocation, name: str, *, wait: bool = False) -> int:
                 near = [shown(known) for known in entries if Path(shown(known)).name == Path(name).name]
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise UsageError(f"the index {location} knows no video {name!r}{hint}")
+            mark_unpublished(location)
             clips = forget_video(store, entries[uri])
             publish(location, store, optimize=False)
+            mark_published(location)
             write_rejects(location, read_entries(store).values())
             return clips
         finally:

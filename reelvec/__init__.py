@@ -14,7 +14,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipelines.ingest import IngestSummary as IngestSummary
     from pipelines.ingest import ingest as ingest
     from pipelines.search import Searcher as Searcher
     from pipelines.search import SearchHit as SearchHit
@@ -22,12 +21,13 @@ if TYPE_CHECKING:
     from pipelines.status import StatusReport as StatusReport
     from pipelines.status import forget as forget
     from pipelines.status import status as status
+    from pipelines.summary import IngestSummary as IngestSummary
     from transforms.encoders.cards import cards as cards
     from transforms.encoders.registry import loaded as load
 
 _HOMES = {
     "IngestSettings": ("pipelines.settings", "IngestSettings"),
-    "IngestSummary": ("pipelines.ingest", "IngestSummary"),
+    "IngestSummary": ("pipelines.summary", "IngestSummary"),
     "SearchHit": ("pipelines.search", "SearchHit"),
     "Searcher": ("pipelines.search", "Searcher"),
     "StatusReport": ("pipelines.status", "StatusReport"),

@@ -12,11 +12,12 @@ from pipelines.ingest import ingest
 from pipelines.rejects import list_rejects
 from pipelines.settings import IngestSettings
 from pipelines.status import forget, status
-from transforms.errors import DiskFull, IndexLocked, RecipeMismatch, UsageError
+from transforms.errors import DiskFull, IndexLocked, Outage, RecipeMismatch, UsageError
 from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
-from transforms.index.open import open_reader
+from transforms.index.open import open_reader, open_writer, read_schema
 from transforms.index.store import Equals, Where
+from transforms.index.unpublished import mark_unpublished
 
 LIVE = Where((Equals("kind", "clip"), Equals("live", True)))
 VOLATILE = {"searchable_since"}
@@ -273,3 +274,59 @@ def test_a_name_that_is_not_text_is_indexed_and_percent_encoded(box):
     os.rename(os.fsencode(source), target)
     assert box.run().videos_indexed == 1
     assert set(box.videos()) == {"caf%E9.mp4"}
+
+
+def test_what_a_killed_run_committed_but_did_not_publish_is_published_by_the_next(box):
+    render(box.corpus / "a.mp4")
+    box.run()
+    schema = read_schema(box.location)
+    mark_unpublished(box.location)  # as a run does before it changes anything
+    store = open_writer(box.location, schema)
+    store.set_payload({"duration_seconds": 99.0}, LIVE)
+    store.flush()
+    store.close()
+    assert [point.payload["duration_seconds"] for point in box.points()] != [99.0]
+    assert box.run().videos_unchanged == 1
+    assert [point.payload["duration_seconds"] for point in box.points()] == [99.0]
+
+
+def test_a_replay_takes_up_what_was_mended_and_keeps_where_it_came_from(box):
+    good = render(box.corpus / "good.mp4")
+    broken = box.corpus / "a.mp4"
+    broken.write_bytes(b"\x00" * 3000)
+    manifest = box.corpus / "list.csv"
+    manifest.write_text("uri,title\na.mp4,first\n")
+    assert box.run_manifest(manifest).videos_rejected == 1
+    assert box.run_manifest(manifest).videos_rejected == 1
+    shutil.copy(good, broken)
+    (reject,) = list_rejects(box.location)
+    again = box.run(reject.uri, retry_rejects=(reject.uri,), command="dlq replay")
+    assert (again.videos_indexed, again.videos_rejected) == (1, 0)
+    assert [point.payload["metadata"] for point in box.points()] == [{"title": "first"}]
+    assert not list_rejects(box.location) and not Path(again.rejects_path).read_text()
+    assert box.run_manifest(manifest).videos_unchanged == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(box, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1200m", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        for number, colour in enumerate(("red", "blue", "green")):
+            render(box.corpus / f"{number}.mp4", colour=colour)
+        index = str(disk / "index")
+        box.run(box.corpus / "0.mp4", index=index, min_free_megabytes=0)
+        filler = disk / "filler"
+        free = shutil.disk_usage(disk).free
+        with filler.open("wb") as file:
+            file.truncate(0)
+            os.posix_fallocate(file.fileno(), 0, free - 2**20)
+        with pytest.raises(Outage):
+            box.run(index=index, min_free_megabytes=0)
+        filler.unlink()
+        after = box.run(index=index, min_free_megabytes=0)
+        assert (after.videos_indexed, after.videos_unchanged, after.videos_rejected) == (2, 1, 0)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
