@@ -22,7 +22,7 @@ from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
 from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
-from transforms.index.store import VectorStore
+from transforms.index.store import Equals, VectorStore, Where
 from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
 from transforms.plan import Plan, plan_work
 from transforms.recipe import Recipe, load_recipe
@@ -35,6 +35,10 @@ from transforms.write.copies import copy_video, relabel
 
 if TYPE_CHECKING:
     import apache_beam as beam
+
+
+#: Below this a scan of every vector answers in milliseconds, and graphs are not worth their time.
+OPTIMIZE_FROM_CLIPS = 10_000
 
 
 def build(root: "beam.Pipeline", work: Sequence[Work], settings: IngestSettings, recipe: Recipe) -> Any:
@@ -236,8 +240,12 @@ class _Run:
         commit_leftovers(self.store)
         sweep(self.store, [work.video.uri for work in plan.to_embed])
         self.store.flush()
-        publish(self.location, self.store, optimize=True)
+        publish(self.location, self.store, optimize=False)  # what is there can be found now
         mark_published(self.location)
+        clips = self.store.count(Where((Equals("kind", "clip"),)))
+        if clips >= OPTIMIZE_FROM_CLIPS and not interrupt.requested():
+            progress.listener().message(f"building graphs over {clips} clips; searches answer meanwhile")
+            publish(self.location, self.store, optimize=True)
 
 
 def _hash_or_nothing(video: VideoRef) -> str:

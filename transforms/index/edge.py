@@ -50,10 +50,10 @@ class EdgeReads(ABC):
         with self._use() as shard:
             return int(shard.count(count_out(where)))
 
-    def retrieve(self, ids: Sequence[str], *, vectors: bool = False) -> list[ClipPoint]:
+    def retrieve(self, ids: Sequence[str], *, vectors: bool = False, payload: bool = True) -> list[ClipPoint]:
         """The points of these ids that exist."""
         with self._use() as shard:
-            return [point_in(record) for record in shard.retrieve(list(ids), True, vectors)]
+            return [point_in(record) for record in shard.retrieve(list(ids), payload, vectors)]
 
     def scroll(self, where: Where, *, vectors: bool = False, batch: int = 1000) -> Iterator[ClipPoint]:
         """Every point, each once, in the order of their ids; a page is read at a time."""

@@ -62,11 +62,11 @@ class ServerStore:
         counted = self._call("counting", lambda: self._client.count(self.collection, wanted, exact=True))
         return int(counted.count)
 
-    def retrieve(self, ids: Sequence[str], *, vectors: bool = False) -> list[ClipPoint]:
+    def retrieve(self, ids: Sequence[str], *, vectors: bool = False, payload: bool = True) -> list[ClipPoint]:
         """The points of these ids that exist."""
         records = self._call(
             "retrieving",
-            lambda: self._client.retrieve(self.collection, list(ids), with_payload=True, with_vectors=vectors),
+            lambda: self._client.retrieve(self.collection, list(ids), with_payload=payload, with_vectors=vectors),
         )
         return [wire.point_in(record) for record in records]
 

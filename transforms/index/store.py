@@ -87,8 +87,8 @@ class Reader(Protocol):
     def count(self, where: Where) -> int:
         """The exact number of points."""
 
-    def retrieve(self, ids: Sequence[str], *, vectors: bool = False) -> list[ClipPoint]:
-        """The points of these ids that exist, in no order; without vectors unless asked for."""
+    def retrieve(self, ids: Sequence[str], *, vectors: bool = False, payload: bool = True) -> list[ClipPoint]:
+        """The points of these ids that exist, in no order; vectors where asked for, payloads unless not."""
 
     def scroll(self, where: Where, *, vectors: bool = False, batch: int = 1000) -> Iterator[ClipPoint]:
         """Every point, each once, in the order of their ids."""

@@ -40,7 +40,7 @@ def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: 
     if points:
         store.upsert(points)
         store.flush()
-        found = len(store.retrieve([point.id for point in points]))
+        found = len(store.retrieve([point.id for point in points], payload=False))
         if found != len(points):
             raise StoreUnavailable(f"the store took {len(points)} clips and holds {found} of them; run again")
     receipts = [receipt_of(result, recipe) for result in fresh]
@@ -148,7 +148,6 @@ def commit_video(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry
             store.delete(Where((Equals("kind", "clip"), Equals("uri", uri)), must_not=(Equals("content", content),)))
         store.flush()
         write_entries(store, [entry])
-        store.flush()
     if not retry:
         delete_receipts(store, uri, content=content)
         if entry.live_content != content:
