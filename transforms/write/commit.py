@@ -45,8 +45,7 @@ def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: 
             raise StoreUnavailable(f"the store took {len(points)} clips and holds {found} of them; run again")
     receipts = [receipt_of(result, recipe) for result in fresh]
     write_receipts(store, receipts)
-    for receipt in {(receipt.uri, receipt.content): receipt for receipt in receipts}.values():
-        commit_if_complete(store, receipt)
+    commit_complete(store, receipts)
     return receipts
 
 
@@ -68,12 +67,11 @@ def receipt_of(result: SegmentResult, recipe: str) -> Receipt:
     )
 
 
-def commit_if_complete(store: VectorStore, last: Receipt) -> LedgerEntry | None:
-    """Commit the video of this receipt if every segment of it has left one."""
-    receipts = read_receipts(store, last.uri, last.content, last.recipe)
-    if len(receipts) < last.count:
-        return None
-    return commit_video(store, receipts)
+def commit_complete(store: VectorStore, written: Iterable[Receipt]) -> list[LedgerEntry]:
+    """Commit those videos of these receipts whose every segment has left one."""
+    versions = {(receipt.uri, receipt.content, receipt.recipe): receipt.count for receipt in written}
+    held = {version: read_receipts(store, *version) for version in versions}
+    return commit_videos(store, [held[version] for version, count in versions.items() if len(held[version]) >= count])
 
 
 def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
@@ -81,78 +79,98 @@ def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
     by_video: dict[tuple[str, str, str], list[Receipt]] = defaultdict(list)
     for receipt in read_all_receipts(store):
         by_video[receipt.uri, receipt.content, receipt.recipe].append(receipt)
-    entries = []
+    complete = []
     for (uri, content, _), receipts in by_video.items():
         entry = read_entry(store, uri)
         if entry is not None and entry.content == content and entry.attempts >= receipts[0].attempts:
             if entry.live_content == content and all(receipt.outcome != "rejected" for receipt in receipts):
                 delete_receipts(store, uri, content=content)
         elif len(receipts) == receipts[0].count:
-            entries.append(commit_video(store, receipts))
+            complete.append(receipts)
+    return commit_videos(store, complete)
+
+
+def commit_videos(store: VectorStore, complete: Sequence[Sequence[Receipt]]) -> list[LedgerEntry]:
+    """Make one version of each video what searches see, if it is better than what they see now.
+
+    Takes all receipts of each version. Raises StoreUnavailable when the store holds another
+    number of clips than they vouch for.
+    """
+    entries = [_entry_of(store, receipts) for receipts in complete]
+    if not entries:
+        return []
+    with store.together():
+        for entry in entries:
+            if entry.live_content == entry.content:
+                store.set_payload({"live": True}, _version_of(entry))
+            if entry.live_content in (entry.content, ""):
+                others = Where((Equals("kind", "clip"), Equals("uri", entry.uri)), (Equals("content", entry.content),))
+                store.delete(others)
+        store.flush()
+        write_entries(store, entries)
+    for entry in entries:
+        if not may_be_mended(entry):
+            delete_receipts(store, entry.uri, content=entry.content)
+            if entry.live_content != entry.content:
+                store.delete(_version_of(entry))
     return entries
 
 
-def commit_video(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry:
-    """Make one version of one video what searches see, if it is better than what they see now.
+def may_be_mended(entry: LedgerEntry) -> bool:
+    """Whether a later run tries the rejects of this video again."""
+    return entry.attempts < MAX_ATTEMPTS and any(reject.transient for reject in entry.rejects)
 
-    Takes all receipts of the version. Raises StoreUnavailable when the store holds another
-    number of clips than they vouch for.
-    """
+
+def _entry_of(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry:
+    """What the ledger will say of a version that is complete, after its clips were counted."""
     first = receipts[0]
-    uri, content, recipe = first.uri, first.content, first.recipe
-    version = (Equals("content", content), Equals("recipe", recipe))
-    vouched, held = sum(receipt.clips for receipt in receipts), store.count(clips_of(uri, *version))
-    if held != vouched:
-        raise StoreUnavailable(f"the receipts of {uri} vouch for {vouched} clips and the store holds {held}; run again")
-    old = read_entry(store, uri)
     rejects = tuple(receipt.reject for receipt in receipts if receipt.reject is not None)
-    attempts = max(receipt.attempts for receipt in receipts)
-    retry = any(reject.transient for reject in rejects) and attempts < MAX_ATTEMPTS
-    state = _state(receipts, retry=retry)
     entry = LedgerEntry(
-        uri=uri,
+        uri=first.uri,
         size_bytes=first.video.size_bytes,
         version=first.video.version,
-        state=state,
-        content=content,
-        recipe=recipe,
+        state="committed",
+        content=first.content,
+        recipe=first.recipe,
         duration_seconds=first.duration_seconds,
-        attempts=attempts,
+        attempts=max(receipt.attempts for receipt in receipts),
         rejects=rejects,
         origin=first.video.origin,
         metadata=first.video.metadata,
     )
-    if _keeps_old(old, entry, retry=retry):
-        assert old is not None
-        entry = replace(
-            entry,
-            live_content=old.live_content,
-            live_whole=old.live_whole,
-            vectors=old.vectors,
-            clips=old.clips,
-            searchable_since=old.searchable_since,
+    vouched, held = sum(receipt.clips for receipt in receipts), store.count(_version_of(entry))
+    if held != vouched:
+        raise StoreUnavailable(
+            f"the receipts of {first.uri} vouch for {vouched} clips and the store holds {held}; run again"
         )
-    else:
-        entry = replace(
-            entry,
-            live_content=content if held else "",
-            live_whole=state == "committed",
-            vectors=tuple(sorted(store.schema.vector_fingerprints.items())) if held else (),
-            clips=held,
-            searchable_since=now() if held else "",
-        )
-    with store.together():
-        if entry.live_content == content:
-            store.set_payload({"live": True}, clips_of(uri, *version))
-        if entry.live_content in (content, ""):
-            store.delete(Where((Equals("kind", "clip"), Equals("uri", uri)), must_not=(Equals("content", content),)))
-        store.flush()
-        write_entries(store, [entry])
-    if not retry:
-        delete_receipts(store, uri, content=content)
-        if entry.live_content != content:
-            store.delete(clips_of(uri, *version))
-    return entry
+    retry = may_be_mended(entry)
+    entry = replace(entry, state=_state(receipts, retry=retry))
+    old = read_entry(store, first.uri)
+    if old is not None and _keeps_old(old, entry, retry=retry):
+        return _with_live_clips_of(old, entry)
+    return replace(
+        entry,
+        live_content=first.content if held else "",
+        live_whole=entry.state == "committed",
+        vectors=tuple(sorted(store.schema.vector_fingerprints.items())) if held else (),
+        clips=held,
+        searchable_since=now() if held else "",
+    )
+
+
+def _version_of(entry: LedgerEntry) -> Where:
+    return clips_of(entry.uri, Equals("content", entry.content), Equals("recipe", entry.recipe))
+
+
+def _with_live_clips_of(old: LedgerEntry, new: LedgerEntry) -> LedgerEntry:
+    return replace(
+        new,
+        live_content=old.live_content,
+        live_whole=old.live_whole,
+        vectors=old.vectors,
+        clips=old.clips,
+        searchable_since=old.searchable_since,
+    )
 
 
 def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
@@ -177,16 +195,7 @@ def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
         metadata=video.metadata,
     )
     if retry and old is not None and old.live_content:
-        entry = replace(
-            entry,
-            recipe=old.recipe,
-            live_content=old.live_content,
-            live_whole=old.live_whole,
-            vectors=old.vectors,
-            clips=old.clips,
-            searchable_since=old.searchable_since,
-            duration_seconds=old.duration_seconds,
-        )
+        entry = _with_live_clips_of(old, replace(entry, recipe=old.recipe, duration_seconds=old.duration_seconds))
     else:
         store.delete(clips_of(video.uri))
     write_entries(store, [entry])
@@ -227,8 +236,8 @@ def _state(receipts: Sequence[Receipt], *, retry: bool) -> VideoState:
     return "partial" if rejected or any(receipt.damaged for receipt in receipts) else "committed"
 
 
-def _keeps_old(old: LedgerEntry | None, new: LedgerEntry, *, retry: bool) -> bool:
+def _keeps_old(old: LedgerEntry, new: LedgerEntry, *, retry: bool) -> bool:
     """Whether another version that is live now stays: it was whole and the new one is not."""
-    if old is None or not old.live_content or old.live_content == new.content or new.state == "committed":
+    if not old.live_content or old.live_content == new.content or new.state == "committed":
         return False
     return old.live_whole if new.state == "partial" else retry
