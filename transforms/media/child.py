@@ -5,6 +5,7 @@ of util-linux and `ulimit` of the shell set the child up, each replacing itself 
 """
 
 import contextlib
+import fcntl
 import os
 import resource
 import shutil
@@ -110,6 +111,7 @@ def run_child(
             reader, writer = os.pipe()
             readers.append(reader)
             writers.append(writer)
+            _widen(writer)
         command = arguments_for([1, *writers[1:]])
         process = subprocess.Popen(
             launched(command, limits),
@@ -216,6 +218,13 @@ def _attend(process: subprocess.Popen[bytes], readers: Sequence[int], limits: Li
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
+
+
+def _widen(pipe: int) -> None:
+    """Let a pipe hold a whole chunk, where the system has that and grants it: frames then pass in fewer turns."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with contextlib.suppress(PermissionError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _CHUNK_BYTES)
 
 
 def _gather(reader: int, output: bytearray, budget: _Budget) -> None:
