@@ -46,8 +46,8 @@ def test_ctrl_c_finishes_what_is_in_flight_and_defers_the_rest(tmp_path):
 
 def decoding(process):
     """Whether the run has come to where ffmpeg gives it pictures."""
-    tree = subprocess.run(["ps", "-ww", "-o", "args=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
-    return "rawvideo" in tree
+    children = ["ps", "-ww", "-o", "args=", "--ppid", str(process.pid)]
+    return "rawvideo" in subprocess.run(children, capture_output=True, text=True).stdout
 
 
 def everything(index):

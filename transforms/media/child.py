@@ -13,6 +13,7 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -193,11 +194,15 @@ def _attend(process: subprocess.Popen[bytes], readers: Sequence[int], limits: Li
         for reader, output in zip(readers, outputs, strict=True)
     ]
     threads.append(threading.Thread(target=_keep_last, args=(process.stderr.fileno(), errors), daemon=True))
+    deadline = time.monotonic() + limits.wall_seconds
     timed_out, ended = False, False
     try:
         for thread in threads:
             thread.start()
-        process.wait(timeout=limits.wall_seconds)
+        # Its pipes close when it ends; waiting for the process itself would poll, up to 50 ms too long.
+        for thread in threads:
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        process.wait(timeout=max(0.0, deadline - time.monotonic()))
         ended = True
     except subprocess.TimeoutExpired:
         timed_out = True
