@@ -21,6 +21,7 @@ from transforms.index.ledger import (
     write_receipts,
 )
 from transforms.index.store import Equals, VectorStore, Where
+from transforms.progress import listener
 from transforms.records import MAX_ATTEMPTS, LedgerEntry, Receipt, RejectedVideo, SegmentResult, VideoState
 
 
@@ -71,7 +72,11 @@ def commit_complete(store: VectorStore, written: Iterable[Receipt]) -> list[Ledg
     """Commit those videos of these receipts whose every segment has left one."""
     versions = {(receipt.uri, receipt.content, receipt.recipe): receipt.count for receipt in written}
     held = {version: read_receipts(store, *version) for version in versions}
-    return commit_videos(store, [held[version] for version, count in versions.items() if len(held[version]) >= count])
+    complete = [held[version] for version, count in versions.items() if len(held[version]) >= count]
+    entries = commit_videos(store, complete)
+    for _ in entries:
+        listener().video_done()
+    return entries
 
 
 def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
