@@ -17,12 +17,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from transforms.errors import IndexLocked, ReelvecError, UsageError
+
+if TYPE_CHECKING:
+    from pipelines.lines import LineProgress
 
 OK, OUTAGE, USAGE, REJECTS, LOCKED, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
@@ -300,10 +303,9 @@ def _run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -
     """Run an ingest with progress, tell what it did, and exit with the code that scripts rely on."""
     from pydantic import ValidationError
 
-    from pipelines.bars import progress
     from pipelines.ingest import ingest
+    from pipelines.lines import summary_lines
     from pipelines.settings import IngestSettings
-    from pipelines.show import show_summary
 
     try:
         settings = IngestSettings(**{name: value for name, value in given.items() if value is not None})
@@ -311,7 +313,7 @@ def _run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -
         first = error.errors()[0]
         name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
         raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
-    bar = progress()
+    bar = _progress()
     with _stopping_in_order():
         bar.start()
         try:
@@ -323,12 +325,23 @@ def _run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -
     if as_json:
         _print_json(summary)
     else:
-        show_summary(summary)
+        typer.echo("\n".join(summary_lines(summary)))
     if summary["interrupted"]:
         _say("interrupted: what was committed stays, the next run goes on from there")
         raise typer.Exit(INTERRUPTED)
     if fail_on_reject and summary["videos_rejected"]:
         raise typer.Exit(REJECTS)
+
+
+def _progress() -> "LineProgress":
+    """A bar where a person looks on, a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        from pipelines.bars import BarProgress
+
+        return BarProgress()
+    from pipelines.lines import LineProgress
+
+    return LineProgress()
 
 
 @contextmanager

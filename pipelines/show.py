@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.times import clock, lasting
+from pipelines.times import clock
 
 if TYPE_CHECKING:
     from pipelines.doctor import Check
@@ -50,26 +50,6 @@ def show_hits(hits: Sequence["SearchHit"]) -> None:
         )
         if hit.transcript:
             console.print(Text(f"    {_shortened(_clean(hit.transcript))}", style="italic"))
-
-
-def show_summary(summary: Mapping[str, Any]) -> None:
-    """What an ingest did, in lines that add up."""
-    console = out()
-    found = summary["videos_found"]
-    console.print(Text(f"{found} video{'' if found == 1 else 's'} found", style="bold"))
-    for name in ("indexed", "unchanged", "moved", "deferred", "rejected"):
-        if summary[f"videos_{name}"]:
-            console.print(f"  {summary[f'videos_{name}']:>7} {name}")
-    if summary["videos_removed"]:
-        console.print(f"{summary['videos_removed']} removed: gone from the corpus")
-    if summary["files_skipped"]:
-        console.print(f"{summary['files_skipped']} other files skipped")
-    console.print(
-        f"{summary['clips_written']} clips written, {lasting(summary['seconds_of_video'])} of video "
-        f"in {lasting(summary['wall_seconds'])}"
-    )
-    if summary["videos_rejected"]:
-        console.print(Text(f"why {summary['videos_rejected']} were rejected: {summary['rejects_path']}"))
 
 
 def show_evaluation(evaluation: "Evaluation") -> None:
