@@ -46,7 +46,7 @@ missing=$("$uv" pip install --python .venv --dry-run --editable '.[offline,serve
 if [ "${missing:-0}" -gt 20 ]; then
     echo "setup: $missing packages to download, 3.6 GB at most (most of it torch with its GPU libraries); once, then they are kept"
 fi
-"$uv" pip install --quiet --python .venv --editable '.[offline,server,dev]' \
+"$uv" pip install --quiet --compile-bytecode --python .venv --editable '.[offline,server,dev]' \
     --constraints constraints.txt --build-constraints constraints.txt
 touch .venv/.ready
 echo "setup: ready; .venv/bin/reelvec --help says what can be done"

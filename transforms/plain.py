@@ -1,6 +1,6 @@
 """Records <-> plain values (dicts, lists, text, numbers), as JSON and payloads hold them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from types import UnionType
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 T = TypeVar("T", bound="DataclassInstance")
+
+Read = Callable[[Any], Any]
 
 
 def to_plain(value: Any) -> Any:
@@ -23,26 +25,31 @@ def to_plain(value: Any) -> Any:
 
 def from_plain(kind: type[T], value: Mapping[str, Any]) -> T:
     """What `to_plain` made, as the record that it was; fields that are missing take their defaults."""
-    hints: dict[str, Any] = _hints(kind)
-    given = {field.name: _typed(hints[field.name], value[field.name]) for field in fields(kind) if field.name in value}
-    return kind(**given)
+    readers = _readers(kind)
+    return kind(**{name: _read(value[name], read) for name, read in readers if name in value})
+
+
+def _read(value: Any, read: Read | None) -> Any:
+    return value if read is None or value is None else read(value)
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _readers(kind: Any) -> tuple[tuple[str, Read | None], ...]:
+    """For each field its name and what makes it from plain values; None where it is plain itself."""
+    hints = get_type_hints(kind)
+    return tuple((field.name, _reader(hints[field.name])) for field in fields(kind))
 
 
-def _typed(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
+def _reader(hint: Any) -> Read | None:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        records: list[Any] = [argument for argument in arguments if is_dataclass(argument)]
-        return from_plain(records[0], value) if records and isinstance(value, dict) else value
+        records = [argument for argument in arguments if is_dataclass(argument)]
+        return _reader(records[0]) if records else None
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is ...:
-            return tuple(_typed(arguments[0], item) for item in value)
-        return tuple(_typed(argument, item) for argument, item in zip(arguments, value, strict=True))
-    kind: Any = hint
-    return from_plain(kind, value) if is_dataclass(hint) else value
+            own = _reader(arguments[0])
+            return tuple if own is None else lambda items: tuple(own(item) for item in items)
+        own_readers = [_reader(argument) for argument in arguments]
+        return lambda items: tuple(map(_read, items, own_readers))
+    record: Any = hint
+    return (lambda value: from_plain(record, value)) if is_dataclass(hint) else None
