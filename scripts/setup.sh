@@ -46,7 +46,9 @@ missing=$("$uv" pip install --python .venv --dry-run --editable '.[offline,serve
 if [ "${missing:-0}" -gt 20 ]; then
     echo "setup: $missing packages to download, 3.6 GB at most (most of it torch with its GPU libraries); once, then they are kept"
 fi
-"$uv" pip install --quiet --compile-bytecode --python .venv --editable '.[offline,server,dev]' \
+"$uv" pip install --quiet --python .venv --editable '.[offline,server,dev]' \
     --constraints constraints.txt --build-constraints constraints.txt
+# Once here instead of at every start: where bytecode is not written, importing torch alone takes seconds longer.
+.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || echo "setup: some files of other packages do not compile; they are not needed"
 touch .venv/.ready
 echo "setup: ready; .venv/bin/reelvec --help says what can be done"
