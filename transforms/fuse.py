@@ -18,8 +18,9 @@ import numpy as np
 from transforms.recipe import FusionSettings, Recipe
 from transforms.records import Clip, ClipPoint, Encoded, Float32, Media, Segment, Vector, clip_id, stable_id
 
-#: Below this length the difference between later and earlier frames is noise: the picture stands still.
-STILL_CHANGE = 0.15
+#: Below this length the difference between later and earlier frames is noise: the picture stands still. Measured over
+#: still photographs: 0.001 to 0.011, with strong sensor noise 0.06 to 0.085.
+STILL_CHANGE = 0.1
 
 
 def fuse_segment(segment: Segment, media: Media, encoded: Encoded, recipe: Recipe) -> list[ClipPoint]:

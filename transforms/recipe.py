@@ -15,7 +15,7 @@ from transforms.media.choice import FrameChoice
 from transforms.records import DenseVector, FrameSpec, Schema
 
 #: Raised when the code makes other vectors or payloads from the same settings.
-REVISION = 1
+REVISION = 2
 
 
 @dataclass(frozen=True, slots=True)

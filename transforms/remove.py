@@ -9,6 +9,8 @@ from transforms.records import LedgerEntry
 
 def remove_videos(store: VectorStore, entries: Sequence[LedgerEntry]) -> int:
     """Delete clips, receipts and ledger entries of these videos; gives their number."""
+    if not entries:
+        return 0
     for entry in entries:
         _delete_clips(store, entry.uri)
     store.flush()
