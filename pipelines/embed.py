@@ -15,7 +15,7 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms import interrupt
+from transforms import heap, interrupt
 from transforms.content import check_unchanged
 from transforms.decode import decode_segment
 from transforms.encode import Models, encode_segment
@@ -110,6 +110,8 @@ class _EmbedSegments(beam.DoFn):
         else:
             self.decoded.inc()
             result = embed_segment(segment, media, self._models, self._recipe)
+            del media, future
+            heap.give_back()
         yield WindowedValue(result, timestamp, (window,))
 
 

@@ -26,7 +26,9 @@ from transforms.records import Float32, FrameSpec
 Pixels = NDArray[np.uint8]
 
 _NETWORK = "tf_efficientnet_lite2"
-_BATCH_FRAMES = 32
+#: On two cores 4 frames at once ran at 49 frames/s, 32 at 29 and in 700 MB more memory.
+_BATCH_FRAMES_CPU = 4
+_BATCH_FRAMES_GPU = 32
 
 
 @dataclass(eq=False)
@@ -43,9 +45,10 @@ class ConseModel:
     def encode(self, pixels: Pixels) -> Float32:
         """Frames (n, height, width, 3) -> unit vectors (n, dim); one sub-batch at a time is on the device."""
         parts = [np.zeros((0, self.class_vectors.shape[1]), np.float32)]
+        size = _BATCH_FRAMES_CPU if self.device == "cpu" else _BATCH_FRAMES_GPU
         with self.lock:
-            for start in range(0, len(pixels), _BATCH_FRAMES):
-                parts += in_halves(lambda part: [self._forward(part)], pixels[start : start + _BATCH_FRAMES])
+            for start in range(0, len(pixels), size):
+                parts += in_halves(lambda part: [self._forward(part)], pixels[start : start + size])
         return np.concatenate(parts)
 
     @torch.inference_mode()
