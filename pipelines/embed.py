@@ -73,6 +73,7 @@ class _EmbedSegments(beam.DoFn):
         self._recipe, self._device, self._prefetch = recipe, device, prefetch
 
     def setup(self) -> None:
+        heap.share_heaps()
         self._models = Models.load(self._recipe, device=self._device)
         self._decoders = ThreadPoolExecutor(self._prefetch, thread_name_prefix="decode")
 

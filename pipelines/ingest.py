@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.rejects import rejects_path, write_rejects
 from pipelines.settings import IngestSettings
 from pipelines.summary import IngestSummary, summarise
-from transforms import interrupt, progress
+from transforms import heap, interrupt, progress
 from transforms.content import check_unchanged, content_of
 from transforms.encoders import light
 from transforms.errors import DiskFull, Outage, ReelvecError, VideoChanged
@@ -67,6 +67,7 @@ def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None)
     Whatever was committed before an Outage stays; the next run goes on from there.
     """
     started = time.monotonic()
+    heap.share_heaps()  # before Beam and the models start threads of their own
     interrupt.reset()
     progress.listen(listen or progress.Silent())
     location = IndexLocation.parse(settings.index)
