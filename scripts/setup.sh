@@ -49,6 +49,7 @@ fi
 "$uv" pip install --quiet --python .venv --editable '.[offline,server,dev]' \
     --constraints constraints.txt --build-constraints constraints.txt
 # Once here instead of at every start: where bytecode is not written, importing torch alone takes seconds longer.
-.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || echo "setup: some files of other packages do not compile; they are not needed"
+# Templates and test data of some packages do not compile, and need not.
+.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || :
 touch .venv/.ready
 echo "setup: ready; .venv/bin/reelvec --help says what can be done"
