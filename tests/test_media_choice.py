@@ -19,6 +19,7 @@ from transforms.media.choice import FrameChoice
         ("every:2m", "every:120s"),
         ("uniform:8", "uniform:8"),
         ("uniform:08", "uniform:8"),
+        ("middle", "middle"),
     ],
 )
 def test_a_choice_reads_and_writes_its_text(text: str, canonical: str):
@@ -56,6 +57,14 @@ def test_every_second_takes_the_first_frame_at_or_after_each_second_of_the_strea
 def test_even_parts_take_the_first_frame_after_the_middle_of_each():
     choice = FrameChoice.parse("uniform:2")
     assert choice.picked(range(0, 8_000_000, 100_000), (0, 8_000_000), origin_us=0) == [2_000_000, 6_000_000]
+
+
+def test_the_middle_takes_the_last_frame_that_has_come_by_then():
+    choice = FrameChoice.parse("middle")
+    pts = [1_000_000, 2_000_000, 7_000_000]
+    spans = [(0, 1_000_000), (0, 2_000_000), (2_000_000, 6_000_000), (6_000_000, 10_000_000)]
+    found = [choice.picked(pts, span, origin_us=0) for span in spans]
+    assert found == [[], [1_000_000], [2_000_000], [7_000_000]]
 
 
 @given(

@@ -14,7 +14,7 @@ from transforms.errors import UnreadableVideo
 from transforms.media.choice import FrameChoice
 from transforms.media.decode import decode
 from transforms.media.probe import probe
-from transforms.records import Clip, FrameSpec, Media, VideoInfo
+from transforms.records import Audio, Clip, FrameSpec, FrameWant, Media, Pictures, VideoInfo
 
 NUMBERED = FrameSpec(128, 32)
 CHOICES = ("keyframes", "every:1s", "uniform:4")
@@ -38,22 +38,34 @@ def decoded(
 ) -> Media:
     info = probe(path)
     clips = clips or clips_of(info, 2.0)
-    return decode(path, info, clips, choice=FrameChoice.parse(choice), specs=[spec], sample_rate_hz=rate_hz)
+    return decode(path, info, clips, wants=[FrameWant(spec, choice)], sample_rates_hz=[rate_hz] if rate_hz else [])
 
 
-def numbers(result: Media, spec: FrameSpec = NUMBERED) -> list[int]:
-    return [media.number_in(frame) for frame in result.renditions[spec]]
+def shown(result: Media) -> Pictures:
+    """The pictures of the one want."""
+    (pictures,) = result.pictures.values()
+    return pictures
 
 
-def numbers_of_clips(result: Media) -> list[list[int]]:
-    found = numbers(result)
-    return [[found[place] for place in own] for own in result.clip_frames]
+def heard(result: Media) -> Audio:
+    """The sound at the one rate."""
+    (audio,) = result.sounds.values()
+    return audio
+
+
+def numbers(pictures: Pictures) -> list[int]:
+    return [media.number_in(frame) for frame in pictures.pixels]
+
+
+def numbers_of_clips(pictures: Pictures) -> list[list[int]]:
+    found = numbers(pictures)
+    return [[found[place] for place in own] for own in pictures.clip_frames]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
 def test_each_frame_has_the_time_at_which_it_is_shown(tmp_path: Path, suffix: str):
     path = media.numbered_video(tmp_path / f"numbered.{suffix}", 100, options=("-bf", 0))
-    result = decoded(path, "every:0.5s")
+    result = shown(decoded(path, "every:0.5s"))
     start = probe(path).start_seconds
     assert numbers(result) == list(range(0, 100, 5))
     assert result.pts_seconds - start == pytest.approx(np.arange(20) * 0.5, abs=1e-6)
@@ -64,9 +76,9 @@ def test_each_frame_has_the_time_at_which_it_is_shown(tmp_path: Path, suffix: st
 def test_a_stretch_from_the_middle_has_the_same_frames_as_the_whole(tmp_path: Path, suffix: str):
     path = media.numbered_video(tmp_path / f"long.{suffix}", 1200, options=("-g", 35, "-bf", 2))
     clips = clips_of(probe(path), 8.0)
-    for choice in CHOICES:
-        whole = numbers_of_clips(decoded(path, choice, clips))
-        parts = [numbers_of_clips(decoded(path, choice, part)) for part in (clips[:5], clips[5:10], clips[10:])]
+    for choice in (*CHOICES, "middle"):
+        whole = numbers_of_clips(shown(decoded(path, choice, clips)))
+        parts = [numbers_of_clips(shown(decoded(path, choice, part))) for part in (clips[:5], clips[5:10], clips[10:])]
         assert list(itertools.chain(*parts)) == whole
         assert all(whole)
 
@@ -74,7 +86,7 @@ def test_a_stretch_from_the_middle_has_the_same_frames_as_the_whole(tmp_path: Pa
 @pytest.mark.parametrize("suffix", ["mkv", "ts"])
 def test_a_late_start_shifts_the_windows_and_not_the_frames(tmp_path: Path, suffix: str):
     path = media.delayed_video(tmp_path / f"late.{suffix}", 60, start_seconds=70_910)
-    result = decoded(path, "every:1s")
+    result = shown(decoded(path, "every:1s"))
     assert numbers(result) == [0, 10, 20, 30, 40, 50]
     assert result.pts_seconds == pytest.approx(70_910 + np.arange(6), abs=0.001)
 
@@ -82,18 +94,19 @@ def test_a_late_start_shifts_the_windows_and_not_the_frames(tmp_path: Path, suff
 def test_even_parts_give_the_frames_after_their_middles(tmp_path: Path):
     path = media.numbered_video(tmp_path / "numbered.mp4", 80)
     clips = [Clip(0, 0.0, 4.0), Clip(1, 2.0, 6.0), Clip(2, 6.0, 8.0)]  # two overlap
-    assert numbers_of_clips(decoded(path, "uniform:4", clips)) == [[5, 15, 25, 35], [25, 35, 45, 55], [63, 68, 73, 78]]
+    found = numbers_of_clips(shown(decoded(path, "uniform:4", clips)))
+    assert found == [[5, 15, 25, 35], [25, 35, 45, 55], [63, 68, 73, 78]]
 
 
 def test_key_frames_are_thinned_to_one_a_second(tmp_path: Path):
     path = media.numbered_video(tmp_path / "intra.mp4", 40, options=("-g", 1))
-    assert numbers(decoded(path, "keyframes")) == [0, 10, 20, 30]
+    assert numbers(shown(decoded(path, "keyframes"))) == [0, 10, 20, 30]
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "avi"])
 def test_a_clip_without_a_key_frame_takes_the_frame_on_screen_at_its_middle(tmp_path: Path, suffix: str):
     path = media.long_gop_video(tmp_path / f"long-gop.{suffix}", 100)
-    assert numbers_of_clips(decoded(path, "keyframes")) == [[0], [30], [50], [70], [90]]
+    assert numbers_of_clips(shown(decoded(path, "keyframes"))) == [[0], [30], [50], [70], [90]]
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -102,7 +115,7 @@ def test_a_clip_without_a_new_frame_takes_the_one_on_screen(tmp_path: Path, choi
         tmp_path / "gaps.mkv", [0, 0.5, 1.1, 7.3, 7.9, 15.5, 16.2], options_after=("-g", 1)
     )
     clips = [Clip(index, index * 2.0, index * 2.0 + 2.0) for index in range(8)]
-    result = decoded(path, choice, clips)
+    result = shown(decoded(path, choice, clips))
     found = numbers_of_clips(result)
     assert (found[1], found[2], found[4], found[5], found[6]) == ([2], [2], [4], [4], [4])
     assert found[3][0] == 3
@@ -112,7 +125,7 @@ def test_a_clip_without_a_new_frame_takes_the_one_on_screen(tmp_path: Path, choi
 
 def test_a_frame_that_came_long_before_the_segment_is_still_on_screen(tmp_path: Path):
     path = media.variable_rate_video(tmp_path / "slides.mkv", [0, 100, 300, 300.1], options_after=("-g", 1))
-    result = decoded(path, "every:1s", [Clip(0, 200.0, 208.0), Clip(1, 208.0, 216.0)])
+    result = shown(decoded(path, "every:1s", [Clip(0, 200.0, 208.0), Clip(1, 208.0, 216.0)]))
     assert numbers_of_clips(result) == [[1], [1]]
     assert result.pts_seconds.tolist() == [100.0]
 
@@ -121,8 +134,8 @@ def test_the_last_picture_stays_while_the_sound_goes_on(tmp_path: Path):
     sound = media.write_wav(tmp_path / "tone.wav", media.tone(30))
     path = media.numbered_video(tmp_path / "ends.mkv", 20, sound=sound)
     result = decoded(path, "every:1s", [Clip(0, 16.0, 24.0), Clip(1, 24.0, 30.0)], rate_hz=16000)
-    assert numbers_of_clips(result) == [[19], [19]]
-    assert result.audio is not None
+    assert numbers_of_clips(shown(result)) == [[19], [19]]
+    assert len(heard(result).samples)
 
 
 def test_nothing_is_shown_before_the_first_picture(tmp_path: Path):
@@ -130,7 +143,7 @@ def test_nothing_is_shown_before_the_first_picture(tmp_path: Path):
     late = media.delayed_video(tmp_path / "late.mkv", 20, start_seconds=9)
     path = tmp_path / "both.mkv"
     media.ffmpeg("-copyts", "-i", late, "-i", sound, "-c:v", "copy", "-c:a", "pcm_s16le", path)
-    result = decoded(path, "every:1s", [Clip(0, 0.0, 4.0), Clip(1, 4.0, 8.0), Clip(2, 8.0, 12.0)], rate_hz=16000)
+    result = shown(decoded(path, "every:1s", [Clip(0, 0.0, 4.0), Clip(1, 4.0, 8.0), Clip(2, 8.0, 12.0)], rate_hz=16000))
     assert numbers_of_clips(result) == [[], [], [0, 10]]
     assert result.pts_seconds.tolist() == [9.0, 10.0]
 
@@ -141,7 +154,7 @@ def test_pictures_stand_upright(tmp_path: Path, degrees: int, corner: tuple[int,
     frame[:32, :32] = media.COLOURS["red"]  # the stored picture is red at the top left
     path = media.turned_video(tmp_path / "turned.mp4", [frame] * 10, degrees=degrees)
     spec = FrameSpec(32, 32)
-    picture = decoded(path, "every:1s", spec=spec).renditions[spec][0]
+    picture = shown(decoded(path, "every:1s", spec=spec)).pixels[0]
     quarters = {(y, x): picture[y:][:16, x:][:, :16] for y in (0, 16) for x in (0, 16)}
     red = [place for place, quarter in quarters.items() if media.nearest_colour(quarter) == "red"]
     assert red == [(16 if corner[0] else 0, 16 if corner[1] else 0)]
@@ -152,10 +165,10 @@ def test_colours_come_out_as_they_went_in(tmp_path: Path):
         tmp_path / "colours.mp4", [("red", 2), ("green", 2), ("blue", 2), ("white", 2), ("black", 2)]
     )
     spec = FrameSpec(20, 10)
-    result = decoded(path, "uniform:2", spec=spec)
+    result = shown(decoded(path, "uniform:2", spec=spec))
     for own, name in zip(result.clip_frames, ("red", "green", "blue", "white", "black"), strict=True):
         for place in own:
-            off = np.abs(result.renditions[spec][place].astype(int) - media.COLOURS[name])
+            off = np.abs(result.pixels[place].astype(int) - media.COLOURS[name])
             assert off.max() <= 6
 
 
@@ -168,13 +181,13 @@ def test_cropping_cuts_the_middle_out_and_stretching_keeps_all(tmp_path: Path, s
     path = media.write_video(tmp_path / "sides.mp4", [frame] * 10)
     crop, stretch = FrameSpec(32, 32, "crop"), FrameSpec(32, 32)
     info = probe(path)
-    choice = FrameChoice.parse("every:1s")
-    result = decode(path, info, clips_of(info, 1.0), choice=choice, specs=[crop, stretch, crop], sample_rate_hz=None)
-    assert set(result.renditions) == {crop, stretch}
-    inner = result.renditions[crop][0][2:-2, 2:-2]
+    wants = [FrameWant(spec, "every:1s") for spec in (crop, stretch, crop)]
+    result = decode(path, info, clips_of(info, 1.0), wants=wants, sample_rates_hz=[])
+    assert set(result.pictures) == set(wants)
+    inner = result.pictures[wants[0]].pixels[0][2:-2, 2:-2]
     assert media.nearest_colour(inner) == "blue"
     assert inner[..., 0].max() < 60
-    shares = (result.renditions[stretch][0][..., 0] > 127).mean()
+    shares = (result.pictures[wants[1]].pixels[0][..., 0] > 127).mean()
     assert shares == pytest.approx(0.5, abs=0.05)
 
 
@@ -183,7 +196,7 @@ def test_cropping_sees_the_picture_as_it_is_shown(tmp_path: Path):
     frame[:, 16:48] = media.COLOURS["blue"]
     path = media.write_video(tmp_path / "wide.mp4", [frame] * 10, options=("-vf", "setsar=2/1"))  # shown 128 x 64
     spec = FrameSpec(32, 32, "crop")
-    inner = decoded(path, "every:1s", spec=spec).renditions[spec][0][2:-2, 2:-2]
+    inner = shown(decoded(path, "every:1s", spec=spec)).pixels[0][2:-2, 2:-2]
     assert inner[..., 0].max() < 60
 
 
@@ -201,17 +214,15 @@ def test_sound_has_its_margin_and_its_exact_time(tmp_path: Path, suffix: str):
         source.rename(path)
     info = probe(path)
     clips = [Clip(0, info.start_seconds + 10, info.start_seconds + 18)]
-    result = decode(path, info, clips, choice=FrameChoice.parse("keyframes"), specs=[NUMBERED], sample_rate_hz=16000)
-    audio = result.audio
-    assert audio is not None
+    result = decoded(path, "keyframes", clips, rate_hz=16000)
+    audio = heard(result)
     assert audio.start_seconds == pytest.approx(info.start_seconds + 8, abs=0.002)
     assert len(audio.samples) == pytest.approx(12 * 16000, abs=400)
     loud = np.flatnonzero(np.abs(audio.samples) > 0.1)
     origin = 0.0 if suffix in ("wav", "flac", "mkv", "mp4", "ogg") else info.start_seconds
     assert audio.start_seconds + loud[0] / 16000 == pytest.approx(origin + 15, abs=0.06)
     assert np.abs(audio.samples).max() == pytest.approx(0.5, abs=0.06)
-    assert result.renditions[NUMBERED].shape == (0, 32, 128, 3)
-    assert result.clip_frames == ((),)
+    assert result.pictures == {}
 
 
 def test_sound_that_starts_late_keeps_its_time(tmp_path: Path):
@@ -219,8 +230,7 @@ def test_sound_that_starts_late_keeps_its_time(tmp_path: Path):
     path = tmp_path / "late-sound.mkv"
     film = media.numbered_video(tmp_path / "film.mkv", 100)
     media.ffmpeg("-i", film, "-itsoffset", 5, "-i", sound, "-c:v", "copy", "-c:a", "flac", path)
-    audio = decoded(path, "every:1s", rate_hz=16000).audio
-    assert audio is not None
+    audio = heard(decoded(path, "every:1s", rate_hz=16000))
     assert audio.start_seconds == pytest.approx(5, abs=0.002)
     assert len(audio.samples) == pytest.approx(3 * 16000, abs=400)
 
@@ -229,8 +239,7 @@ def test_a_hole_in_the_sound_is_silence_of_its_length(tmp_path: Path):
     sound = media.write_wav(tmp_path / "tone.wav", media.tone(8))
     path = tmp_path / "hole.mkv"
     media.ffmpeg("-i", sound, "-af", "aselect='lt(t,2)+gte(t,5)'", "-c:a", "flac", path)
-    audio = decoded(path, "every:1s", rate_hz=16000).audio
-    assert audio is not None
+    audio = heard(decoded(path, "every:1s", rate_hz=16000))
     assert len(audio.samples) == pytest.approx(8 * 16000, abs=400)
     assert np.abs(audio.samples[int(2.6 * 16000) : int(4.4 * 16000)]).max() == 0
     assert np.abs(audio.samples[int(5.2 * 16000) :]).max() > 0.4
@@ -240,20 +249,20 @@ def test_a_silent_video_has_no_sound_and_is_no_error(tmp_path: Path):
     path = media.colour_video(tmp_path / "black.mp4", [("black", 4)])
     spec = FrameSpec(8, 8)
     result = decoded(path, "every:1s", spec=spec, rate_hz=16000)
-    assert result.audio is None
-    assert len(result.pts_seconds) == 4
-    assert result.renditions[spec].max() < 8
+    assert result.sounds == {}
+    assert len(shown(result).pts_seconds) == 4
+    assert shown(result).pixels.max() < 8
 
 
 def test_one_frame_is_enough(tmp_path: Path):
     for name in ("one.mp4", "one.png", "one.jpg", "one.gif"):
         path = media.still_picture(tmp_path / name, "blue") if name != "one.mp4" else None
         path = path or media.colour_video(tmp_path / name, [("blue", 0.1)])
-        for choice in CHOICES:
+        for choice in (*CHOICES, "middle"):
             spec = FrameSpec(8, 8, "crop")
-            result = decoded(path, choice, spec=spec, rate_hz=16000)
+            result = shown(decoded(path, choice, spec=spec, rate_hz=16000))
             assert result.clip_frames == ((0,),)
-            assert media.nearest_colour(result.renditions[spec][0]) == "blue"
+            assert media.nearest_colour(result.pixels[0]) == "blue"
 
 
 def test_a_cover_is_shown_in_every_clip_of_its_song(tmp_path: Path):
@@ -263,10 +272,9 @@ def test_a_cover_is_shown_in_every_clip_of_its_song(tmp_path: Path):
     media.ffmpeg("-i", sound, "-i", cover, "-map", 0, "-map", 1, "-c:v", "copy", "-disposition:v", "attached_pic", song)
     spec = FrameSpec(8, 8)
     result = decoded(song, "every:1s", [Clip(2, 16.0, 24.0), Clip(3, 24.0, 30.0)], spec=spec, rate_hz=16000)
-    assert result.clip_frames == ((0,), (0,))
-    assert media.nearest_colour(result.renditions[spec][0]) == "green"
-    assert result.audio is not None
-    assert result.audio.start_seconds == pytest.approx(14, abs=0.01)
+    assert shown(result).clip_frames == ((0,), (0,))
+    assert media.nearest_colour(shown(result).pixels[0]) == "green"
+    assert heard(result).start_seconds == pytest.approx(14, abs=0.01)
 
 
 @pytest.mark.parametrize("choice", CHOICES)
@@ -276,7 +284,7 @@ def test_a_file_that_was_cut_off_gives_what_comes_before_the_cut(tmp_path: Path,
     path = media.cut_off(whole, tmp_path / "cut.mp4", share=0.6)
     info = probe(path)
     assert info.damaged
-    result = decoded(path, choice)
+    result = shown(decoded(path, choice))
     assert numbers(result)[0] <= 5
     assert result.pts_seconds[-1] > info.end_seconds - 2
     assert numbers(result) == [round(when * 10) for when in result.pts_seconds]
@@ -289,9 +297,7 @@ def test_a_stretch_in_which_nothing_can_be_decoded_is_an_error(tmp_path: Path):
     body = data.index(b"mdat") + 4
     path.write_bytes(data[:body] + bytes(len(data) - body))
     with pytest.raises(UnreadableVideo, match="can be decoded"):
-        decode(
-            path, info, clips_of(info, 2.0), choice=FrameChoice.parse("every:1s"), specs=[NUMBERED], sample_rate_hz=None
-        )
+        decode(path, info, clips_of(info, 2.0), wants=[FrameWant(NUMBERED, "every:1s")], sample_rates_hz=[])
 
 
 def test_frames_of_real_files_are_those_that_ffprobe_lists(request: pytest.FixtureRequest):
@@ -317,9 +323,10 @@ def test_frames_of_real_files_are_those_that_ffprobe_lists(request: pytest.Fixtu
         truth = sorted({round(float(line.split(",")[0]) * 1e6) for line in listed})
         origin = round(info.video.start_seconds * 1e6)
         clips = clips_of(info, 4.0)
-        for text in ("every:500ms", "uniform:3"):
+        for text in ("every:500ms", "uniform:3", "middle"):
             choice = FrameChoice.parse(text)
-            result = decode(path, info, clips, choice=choice, specs=[FrameSpec(8, 8)], sample_rate_hz=16000)
+            wants = [FrameWant(FrameSpec(8, 8), text)]
+            result = shown(decode(path, info, clips, wants=wants, sample_rates_hz=[16000]))
             for clip, own in zip(clips, result.clip_frames, strict=True):
                 span = (round(clip.start_seconds * 1e6), round(clip.end_seconds * 1e6))
                 on_screen = [when for when in truth if when <= sum(span) // 2][-1:]

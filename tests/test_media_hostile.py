@@ -11,25 +11,29 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tests import generated_media as media
 from transforms.errors import DecoderCrashed, ForbiddenMedia, IngestError, LimitExceeded, NoMedia, UnreadableVideo
 from transforms.media import child, versions
-from transforms.media.choice import FrameChoice
 from transforms.media.decode import decode
 from transforms.media.limits import Limits
 from transforms.media.probe import probe
-from transforms.records import Clip, FrameSpec, Media
+from transforms.records import Clip, FrameSpec, FrameWant, Media
 
-SPEC = FrameSpec(16, 16)
+WANT = FrameWant(FrameSpec(16, 16), "every:1s")
 
 
 def frames_of(path: Path, limits: Limits = Limits()) -> Media:  # noqa: B008
     info = probe(path, limits=limits)
     clip = Clip(0, info.start_seconds, info.end_seconds)
-    choice = FrameChoice.parse("every:1s")
-    return decode(path, info, [clip], choice=choice, specs=[SPEC], sample_rate_hz=16000, limits=limits)
+    return decode(path, info, [clip], wants=[WANT], sample_rates_hz=[16000], limits=limits)
+
+
+def pixels_of(path: Path) -> NDArray[np.uint8]:
+    return frames_of(path).pictures[WANT].pixels
 
 
 def test_a_script_with_a_films_name_does_not_read_its_neighbour(tmp_path: Path):
@@ -96,9 +100,8 @@ def test_memory_that_does_not_suffice_is_a_limit_after_one_more_try(tmp_path: Pa
 
     monkeypatch.setattr("transforms.media.decode.run_child", counted)
     limits = Limits(memory_bytes=400 * 2**20, max_pixels=16000 * 16000)
-    choice = FrameChoice.parse("every:1s")
     with pytest.raises(LimitExceeded, match="memory_bytes"):
-        decode(path, info, [Clip(0, 0.0, 1.0)], choice=choice, specs=[SPEC], sample_rate_hz=None, limits=limits)
+        decode(path, info, [Clip(0, 0.0, 1.0)], wants=[WANT], sample_rates_hz=[], limits=limits)
     assert threads == [2, 1]
 
 
@@ -130,10 +133,9 @@ def test_a_decoder_that_hangs_is_killed_with_all_its_children(tmp_path: Path):
 def test_a_film_that_takes_too_long_is_tried_again_later(tmp_path: Path):
     path = media.write_video(tmp_path / "large.mp4", [media.numbered_frame(n, 1920, 1080) for n in range(60)])
     info = probe(path)
-    choice = FrameChoice.parse("every:1s")
     limits = Limits(wall_seconds=0.05)
     with pytest.raises(DecoderCrashed, match=r"wall_seconds=0\.05") as raised:
-        decode(path, info, [Clip(0, 0.0, 6.0)], choice=choice, specs=[SPEC], sample_rate_hz=None, limits=limits)
+        decode(path, info, [Clip(0, 0.0, 6.0)], wants=[WANT], sample_rates_hz=[], limits=limits)
     assert raised.value.transient
 
 
@@ -217,26 +219,25 @@ def test_the_sandbox_is_tried_and_not_believed():
 def test_any_name_is_only_a_name(tmp_path: Path, name: str | bytes):
     made = media.colour_video(tmp_path / "made.mp4", [("blue", 1)])
     path = made.rename(tmp_path / os.fsdecode(name))
-    result = frames_of(path)
-    assert media.nearest_colour(result.renditions[SPEC][0]) == "blue"
+    assert media.nearest_colour(pixels_of(path)[0]) == "blue"
 
 
 def test_a_picture_with_a_patterns_name_is_one_picture(tmp_path: Path):
     media.still_picture(tmp_path / "frame001.png", "red")
     path = media.still_picture(tmp_path / "made.png", "blue").rename(tmp_path / "frame%03d.png")
-    assert media.nearest_colour(frames_of(path).renditions[SPEC][0]) == "blue"
+    assert media.nearest_colour(pixels_of(path)[0]) == "blue"
 
 
 def test_a_relative_name_is_found_from_where_we_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     media.colour_video(tmp_path / "-film.mp4", [("blue", 1)])
     monkeypatch.chdir(tmp_path)
-    assert len(frames_of(Path("-film.mp4")).pts_seconds) == 1
+    assert len(pixels_of(Path("-film.mp4"))) == 1
 
 
 def test_a_link_to_a_film_is_followed(tmp_path: Path):
     media.colour_video(tmp_path / "film.mp4", [("blue", 1)])
     (tmp_path / "link.mp4").symlink_to("film.mp4")
-    assert len(frames_of(tmp_path / "link.mp4").pts_seconds) == 1
+    assert len(pixels_of(tmp_path / "link.mp4")) == 1
 
 
 def test_only_regular_files_are_opened(tmp_path: Path):
@@ -269,7 +270,7 @@ def test_many_threads_decode_at_once_without_mixing_their_pipes(tmp_path: Path):
     found: dict[str, set[str]] = {}
 
     def look(name: str, path: Path) -> None:
-        found[name] = {media.nearest_colour(frame) for _ in range(3) for frame in frames_of(path).renditions[SPEC]}
+        found[name] = {media.nearest_colour(frame) for _ in range(3) for frame in pixels_of(path)}
 
     threads = [threading.Thread(target=look, args=pair) for pair in zip(names, paths, strict=True)]
     for thread in threads:

@@ -1,6 +1,5 @@
 """Segment -> Media: the frames and the sound that the recipe's encoders want, in memory only."""
 
-from transforms.media.choice import FrameChoice
 from transforms.media.decode import decode
 from transforms.recipe import Recipe
 from transforms.records import Media, Segment
@@ -13,7 +12,6 @@ def decode_segment(segment: Segment, recipe: Recipe) -> Media:
         path_of_uri(segment.video.uri),
         segment.info,
         segment.clips,
-        choice=FrameChoice.parse(recipe.choice),
-        specs=[recipe.frame_spec] if recipe.frame_spec else [],
-        sample_rate_hz=recipe.sample_rate_hz,
+        wants=recipe.frame_wants(),
+        sample_rates_hz=recipe.sample_rates_hz(),
     )

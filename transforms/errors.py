@@ -88,3 +88,19 @@ class MissingIndex(UsageError):
 
 class MissingWeights(UsageError):
     """A model's weights are not here, or are not the pinned ones. The message names the cure."""
+
+
+class MissingPackage(UsageError):
+    """A family of encoders needs a package that is not installed. The message names the extra to install."""
+
+
+class MissingKey(UsageError):
+    """A service's key is not in the environment. The message names the variable."""
+
+
+class ServiceFailed(Outage):
+    """A service refused, failed or answered nonsense, after all retries."""
+
+
+class SpendingCap(Outage):
+    """The run has sent as many requests to a service as the recipe allows (`max_requests`)."""

@@ -163,13 +163,25 @@ class Segment:
 class FrameSpec:
     """The pictures that an encoder wants: upright rgb24, `width` x `height` square pixels.
 
-    `fit` is how a picture of another shape gets there: "stretch" ignores its shape,
-    "crop" scales the short side and cuts the middle out.
+    `fit` is how a picture of another shape gets there: "stretch" ignores its shape, "crop" scales the
+    short side and cuts the middle out, "pad" scales the long side and fills the rest with black. "whole" keeps
+    the shape: the picture is made smaller where its sides are longer than `width` and `height`, never larger.
+    `crop_fraction` is the share of the scaled short side that "crop" keeps: 0.875 scales to 256 and cuts 224 out.
     """
 
     width: int
     height: int
-    fit: Literal["stretch", "crop"] = "stretch"
+    fit: Literal["stretch", "crop", "pad", "whole"] = "stretch"
+    crop_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1 or not 0.0 < self.crop_fraction <= 1.0:
+            raise ValueError(f"a picture has a pixel at least, and a crop keeps some of it: {self}")
+
+    @property
+    def crop_details(self) -> tuple[float, ...]:
+        """What a fingerprint adds for a crop that does not keep the whole short side."""
+        return () if self.crop_fraction == 1.0 else (self.crop_fraction,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -185,21 +197,36 @@ class Audio:
             raise ValueError(f"samples are (n,) float32: shape={self.samples.shape}, dtype={self.samples.dtype}")
 
 
+@dataclass(frozen=True, slots=True)
+class FrameWant:
+    """Frames that somebody wants of each clip: in which size, and which ones (the words of `FrameChoice`)."""
+
+    spec: FrameSpec
+    choice: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """The frames of one segment that one want asked for."""
+
+    pts_seconds: NDArray[np.float64]  # (n,) rising
+    pixels: NDArray[np.uint8]  # (n, height, width, 3)
+    clip_frames: tuple[tuple[int, ...], ...]  # for each clip of the segment, indices into pts_seconds
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 4 or self.pixels.shape[::3] != (len(self.pts_seconds), 3):
+            raise ValueError(f"pixels are (n, height, width, 3) with n times: {self.pixels.shape}")
+        if self.pixels.dtype != np.uint8:
+            raise ValueError(f"pixels are uint8: dtype={self.pixels.dtype}")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Media:
     """What decoding one segment gave; lives in memory only and never crosses a stage."""
 
-    pts_seconds: NDArray[np.float64]  # (n,) rising
-    renditions: Mapping[FrameSpec, NDArray[np.uint8]]  # each (n, height, width, 3)
-    clip_frames: tuple[tuple[int, ...], ...]  # for each clip of the segment, indices into pts_seconds
-    audio: Audio | None
+    pictures: Mapping[FrameWant, Pictures]  # one for each want where there is a picture stream, else empty
+    sounds: Mapping[int, Audio]  # by sample rate, the same stretch in each; empty where there is no sound
     damaged: bool = False  # decoding ended before the segment did
-
-    def __post_init__(self) -> None:
-        for spec, pixels in self.renditions.items():
-            wanted = (len(self.pts_seconds), spec.height, spec.width, 3)
-            if pixels.shape != wanted or pixels.dtype != np.uint8:
-                raise ValueError(f"pixels are {wanted} uint8: shape={pixels.shape}, dtype={pixels.dtype}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,13 +268,21 @@ Vector = Float32 | SparseVector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class EncodedClip:
+    """What the models make of one clip beside its frames; a modality that it lacks is absent."""
+
+    vectors: Mapping[str, Vector] = field(default_factory=dict)
+    transcript: str = ""
+    screen: str = ""  # the text on screen
+    objects: tuple[Mapping[str, Any], ...] = ()  # as the payload keeps them, in the order of the vectors `objects`
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
     """What the models make of one segment, clip by clip."""
 
     frames: Float32 | None  # (n, dim), one unit vector a frame; None where there is no picture
-    texts: tuple[str, ...]  # what is said in each clip; "" where nothing is
-    text_vectors: Float32  # (clips that speak, dim), in the order of the clips
-    words: tuple[SparseVector | None, ...]
+    clips: tuple[EncodedClip, ...]
     language: str | None = None
 
 
@@ -363,6 +398,10 @@ class LedgerEntry:
         return stable_id("video", self.uri)
 
 
+#: How the store keeps a smaller copy of vectors for its first pass; what it finds is scored again with the full ones.
+Quantization = Literal["none", "int8", "binary", "product"]
+
+
 @dataclass(frozen=True, slots=True)
 class DenseVector:
     """A dense named vector of the schema."""
@@ -370,7 +409,7 @@ class DenseVector:
     name: str
     dimensions: int
     multi: bool = False  # (n, dimensions) a point; compared by MaxSim; re-ranking only, so no graph
-    int8: bool = False  # scalar quantization in the store
+    quantization: Quantization = "none"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ Times in here are whole microseconds, as the filter graph counts them, so that b
 sides take the same frames.
 """
 
+import bisect
 import math
 import re
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Literal
 
 from transforms.errors import UsageError
 
-_FORMS = '"keyframes", "every:1s" (any period) or "uniform:8" (any count)'
+_FORMS = '"keyframes", "every:1s" (any period), "uniform:8" (any count) or "middle"'
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "": 1.0}
 
 
@@ -24,9 +25,10 @@ class FrameChoice:
       takes the frame on screen at its middle.
     - every: the first frame at or after each multiple of `period_seconds`, counted from the start of the stream.
     - uniform: of `count` equal parts of a clip, the first frame at or after the middle of each.
+    - middle: the frame on screen at the middle of a clip.
     """
 
-    kind: Literal["keyframes", "every", "uniform"]
+    kind: Literal["keyframes", "every", "uniform", "middle"]
     period_seconds: float = 1.0
     count: int = 0
 
@@ -39,8 +41,8 @@ class FrameChoice:
     @classmethod
     def parse(cls, text: str) -> "FrameChoice":
         """The choice that a text names. Raises UsageError on any other text."""
-        if text == "keyframes":
-            return cls("keyframes")
+        if text in ("keyframes", "middle"):
+            return cls("keyframes" if text == "keyframes" else "middle")
         if found := re.fullmatch(r"every:([0-9]+(?:\.[0-9]+)?)(ms|s|m|)", text):
             return cls("every", period_seconds=float(found[1]) * _UNIT_SECONDS[found[2]])
         if found := re.fullmatch(r"uniform:([0-9]{1,9})", text):
@@ -48,8 +50,8 @@ class FrameChoice:
         raise UsageError(f"frames are chosen by {_FORMS}, not by {text!r}")
 
     def __str__(self) -> str:
-        if self.kind == "keyframes":
-            return "keyframes"
+        if self.kind in ("keyframes", "middle"):
+            return self.kind
         return f"every:{self.period_seconds:.12g}s" if self.kind == "every" else f"uniform:{self.count}"
 
     @property
@@ -57,7 +59,12 @@ class FrameChoice:
         return self.kind == "keyframes"
 
     def expression(self, spans_us: Sequence[tuple[int, int]], *, origin_us: int) -> str:
-        """An expression of ffmpeg's `select` that takes the chosen frames within the spans; its clock counts 1 us."""
+        """An expression of ffmpeg's `select` that takes the chosen frames within the spans; its clock counts 1 us.
+
+        There is none for "middle": that a frame is the last one before a moment shows only when the next one comes.
+        """
+        if self.kind == "middle":
+            raise ValueError("no expression takes the frame on screen at a clip's middle: kind='middle'")
         if self.kind == "uniform":
             return "+".join(self._uniform_expression(start, end) for start, end in spans_us)
         start, end = min(start for start, _ in spans_us), max(end for _, end in spans_us)
@@ -69,6 +76,9 @@ class FrameChoice:
     def picked(self, pts_us: Sequence[int], span_us: tuple[int, int], *, origin_us: int) -> list[int]:
         """Which of the frames, given in order and all of them, a clip takes: a list of their times."""
         start, end = span_us
+        if self.kind == "middle":
+            on_screen = last_at_or_before(pts_us, middle_of(span_us))
+            return [] if on_screen is None else [on_screen]
         before = [None, *pts_us]
         if self.kind == "uniform":
             part = (end - start) / self.count
@@ -96,3 +106,14 @@ class FrameChoice:
 
         before = f"if(isnan(prev_pts),-1,{part_of('prev_pts')})"
         return f"gte(pts,{start})*lt(pts,{end})*gt({part_of('pts')},{before})"
+
+
+def middle_of(span_us: tuple[int, int]) -> int:
+    """The moment halfway through a span."""
+    return sum(span_us) // 2
+
+
+def last_at_or_before(pts_us: Sequence[int], when_us: int) -> int | None:
+    """The frame on screen at a moment: the last one that has come by then. Times are given in order."""
+    place = bisect.bisect_right(pts_us, when_us)
+    return pts_us[place - 1] if place else None

@@ -3,25 +3,23 @@
 Times in here are whole microseconds (`_us`), as the filter graph counts them.
 """
 
-import bisect
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transforms.media import failures
 from transforms.media.child import Finished, opened_source, run_child
-from transforms.media.choice import FrameChoice
-from transforms.media.graph import PictureWork, SoundWork, command, pipe_count, seek_from_start
+from transforms.media.choice import FrameChoice, last_at_or_before, middle_of
+from transforms.media.fit import size_of
+from transforms.media.graph import Pick, PictureWork, SoundWork, command, pipe_count, seek_from_start
 from transforms.media.limits import DEFAULT_LIMITS, Limits
-from transforms.records import Audio, Clip, FrameSpec, Media, VideoInfo, VideoStream
+from transforms.media.outputs import Pixels, Shots, shots_of, sounds_of, times_us
+from transforms.records import Audio, Clip, FrameSpec, FrameWant, Media, Pictures, VideoInfo, VideoStream
 
-Pixels = NDArray[np.uint8]
 Span = tuple[int, int]
 
 #: Containers whose index leads to the right place; in others a seek may land seconds off.
@@ -33,7 +31,6 @@ _START_OVER_SECONDS: Final = 900.0  # within so much of the start, decoding from
 _LATE_SECONDS: Final = 0.25  # sound that begins later than this was missed by the seek
 _TOLERANCE_US: Final = 1500  # rounding of times in containers that count milliseconds
 _GAP_SECONDS: Final = 2.0
-_TIME: Final = re.compile(rb"pts:(-?\d+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class _Task:
     source: int
     info: VideoInfo
     spans: Sequence[Span]  # of the clips
-    specs: Sequence[FrameSpec]
+    specs: Mapping[FrameChoice, Sequence[FrameSpec]]  # in which sizes the frames of each choice are wanted
     limits: Limits
 
     @property
@@ -56,13 +53,17 @@ class _Task:
 class _Pass:
     """What one run of ffmpeg gave."""
 
-    seen_us: list[int]  # every decoded frame, in order
-    frames: Mapping[int, Sequence[Pixels]]  # pts -> the chosen frame in each spec
-    audio: Audio | None
+    seen_us: Sequence[int]  # every decoded frame, in order
+    shots: Sequence[Shots]  # of each pick
+    sounds: Mapping[int, Audio]  # by sample rate
     finished: Finished
 
 
-_NOTHING: Final = _Pass([], {}, None, Finished([], "", 0))
+_NOTHING: Final = _Pass([], [], {}, Finished([], "", 0))
+#: Frames by their time, in each spec: a frame looks the same whichever choice took it.
+_Frames = dict[FrameSpec, dict[int, Pixels]]
+#: For each choice, the times of each clip's frames.
+_Chosen = dict[FrameChoice, list[tuple[int, ...]]]
 
 
 def decode(
@@ -70,16 +71,16 @@ def decode(
     info: VideoInfo,
     clips: Sequence[Clip],
     *,
-    choice: FrameChoice,
-    specs: Sequence[FrameSpec],
-    sample_rate_hz: int | None,
+    wants: Sequence[FrameWant],
+    sample_rates_hz: Sequence[int],
     margin_seconds: float = 2.0,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Media:
-    """Frames of the clips in every spec, and their sound with a margin at each side.
+    """The frames of the clips that each want asks for, and their sound at each rate with a margin at each side.
 
-    A clip without a frame of its own takes the one on screen at its middle, whose time may lie before
-    the clip: the last picture stays on screen where the sound lasts longer. Before the first there is none.
+    One pass gives all of it. A clip without a frame of its own takes the one on screen at its middle, whose time
+    may lie before the clip: the last picture stays on screen where the sound lasts longer. Before the first there
+    is none.
 
     Raises UnreadableVideo where nothing at all can be decoded, LimitExceeded or DecoderCrashed.
     """
@@ -87,37 +88,66 @@ def decode(
         raise ValueError("a segment holds at least one clip: clips=()")
     spans = [(_us(clip.start_seconds), _us(clip.end_seconds)) for clip in clips]
     with opened_source(path) as source:
-        task = _Task(path, source, info, spans, list(dict.fromkeys(specs)), limits)
-        sound = _sound_work(task, sample_rate_hz, margin_seconds)
-        if _still(task):
-            return _decode_still(task, sound)
-        pictures = _picture_work(task, choice)
+        task = _Task(path, source, info, spans, _specs_by_choice(info, wants), limits)
+        sound = _sound_work(task, tuple(dict.fromkeys(sample_rates_hz)), margin_seconds)
+        if (video := _still(task)) is not None:
+            return _decode_still(task, video, wants, sound)
+        pictures = _picture_work(task)
         done = _with_margins(task, pictures, sound, task.span[0]) if pictures or sound else _NOTHING
-        frames = dict(done.frames)
-        chosen = [_chosen(done, span, choice, _origin_us(info)) for span in spans]
-        _fill_empty(task, choice, done.seen_us, frames, chosen)
+        shots = dict(zip(task.specs, done.shots, strict=True)) if pictures else {}
+        frames = _by_time(task, done.shots)
+        chosen = {choice: _chosen(task, choice, shots.get(choice), done.seen_us) for choice in task.specs}
+        # Key frames do not tell what lies between them.
+        known = [] if pictures and pictures.only_keyframes else sorted(done.seen_us)
+        _fill_empty(task, known, frames, chosen)
     if pictures or sound:
         _raise_if_nothing(task, done, frames)
-    return _media(task, frames, chosen, done.audio, damaged=_stopped_early(task, done, pictures, frames))
+    shown = {want: _pictures(task, want, shots, frames, chosen) for want in wants if task.specs}
+    return Media(shown, done.sounds, damaged=_stopped_early(task, done, pictures, frames))
 
 
-def _picture_work(task: _Task, choice: FrameChoice) -> PictureWork | None:
+def _specs_by_choice(info: VideoInfo, wants: Sequence[FrameWant]) -> dict[FrameChoice, Sequence[FrameSpec]]:
+    """Each choice once, with each of its specs once; nothing where there is no picture to choose from."""
+    found: dict[FrameChoice, dict[FrameSpec, None]] = {}
+    for want in wants if info.video else ():
+        found.setdefault(FrameChoice.parse(want.choice), {})[want.spec] = None
+    return {choice: tuple(specs) for choice, specs in found.items()}
+
+
+def _picture_work(task: _Task) -> PictureWork | None:
     video = task.info.video
     start, end = task.span
     if video is None or not task.specs or start >= _us(video.end_seconds) or end <= _us(video.start_seconds):
         return None
-    expression = choice.expression(task.spans, origin_us=_origin_us(task.info))
-    only_keyframes = choice.only_keyframes and task.info.container not in _WITHOUT_PTS
-    return PictureWork(video, task.specs, expression, end, only_keyframes=only_keyframes)
+    picks = [_pick(task, video, choice) for choice in task.specs]
+    only_keyframes = all(choice.only_keyframes for choice in task.specs)
+    only_keyframes = only_keyframes and task.info.container not in _WITHOUT_PTS
+    return PictureWork(video, picks, end, only_keyframes=only_keyframes)
 
 
-def _sound_work(task: _Task, sample_rate_hz: int | None, margin_seconds: float) -> SoundWork | None:
+def _pick(task: _Task, video: VideoStream, choice: FrameChoice) -> Pick:
+    if choice.kind == "middle":
+        return Pick(task.specs[choice], moments_us=sorted(set(_middles(task, video).values())))
+    return Pick(task.specs[choice], choice.expression(task.spans, origin_us=_us(video.start_seconds)))
+
+
+def _middles(task: _Task, video: VideoStream) -> dict[int, int]:
+    """The middle of each clip that shows a picture, by its place; at the first or the last picture if none is there."""
+    first, last = _us(video.start_seconds) + _TOLERANCE_US, _us(video.end_seconds)
+    return {
+        place: min(max(middle_of(span), first), last)
+        for place, span in enumerate(task.spans)
+        if span[1] > _us(video.start_seconds)
+    }
+
+
+def _sound_work(task: _Task, sample_rates_hz: Sequence[int], margin_seconds: float) -> SoundWork | None:
     audio = task.info.audio
     start, end = (when / 1e6 for when in task.span)
     start, end = start - margin_seconds, end + margin_seconds
-    if audio is None or sample_rate_hz is None or start >= audio.end_seconds or end <= audio.start_seconds:
+    if audio is None or not sample_rates_hz or start >= audio.end_seconds or end <= audio.start_seconds:
         return None
-    return SoundWork(audio, start, end, sample_rate_hz)
+    return SoundWork(audio, start, end, sample_rates_hz)
 
 
 def _with_margins(task: _Task, pictures: PictureWork | None, sound: SoundWork | None, first_us: int) -> _Pass:
@@ -152,7 +182,7 @@ def _sound_reached(sound: SoundWork | None, done: _Pass) -> bool:
     if sound is None:
         return True
     latest = max(sound.start_seconds, sound.audio.start_seconds) + _LATE_SECONDS
-    return done.audio is not None and done.audio.start_seconds <= latest
+    return bool(done.sounds) and all(audio.start_seconds <= latest for audio in done.sounds.values())
 
 
 def _run(task: _Task, pictures: PictureWork | None, sound: SoundWork | None, seek_seconds: float | None) -> _Pass:
@@ -163,15 +193,10 @@ def _run(task: _Task, pictures: PictureWork | None, sound: SoundWork | None, see
         finished = _run_limited(task, pictures, sound, seek_seconds, single)
     if (error := failures.broken_limit(finished, task.limits)) is not None:
         raise error
-    seen, frames, audio = [], {}, None
-    outputs = finished.outputs
-    if pictures:
-        seen = _times_us(outputs[0])
-        frames = _frames(_times_us(outputs[1]), outputs[2 : 2 + len(task.specs)], task.specs)
-    if sound and (times := _TIME.search(outputs[-2])):
-        samples = np.frombuffer(outputs[-1], dtype=np.float32, count=len(outputs[-1]) // 4)
-        audio = Audio(samples, sound.sample_rate_hz, int(times[1]) / sound.sample_rate_hz) if len(samples) else None
-    return _Pass(seen, frames, audio, finished)
+    outputs = iter(finished.outputs)
+    seen = times_us(next(outputs)) if pictures else []
+    shots = [shots_of(pick, pictures.video, seen, outputs) for pick in pictures.picks] if pictures else []
+    return _Pass(seen, shots, sounds_of(sound, outputs) if sound else {}, finished)
 
 
 def _run_limited(
@@ -185,78 +210,66 @@ def _run_limited(
     )
 
 
-def _times_us(printed: bytearray) -> list[int]:
-    return [int(found) for found in _TIME.findall(printed)]
+def _by_time(task: _Task, shots: Sequence[Shots]) -> _Frames:
+    """The frames of all picks; views, not copies."""
+    frames: _Frames = {spec: {} for specs in task.specs.values() for spec in specs}
+    for own in shots:
+        _add(frames, own)
+    return frames
 
 
-def _frames(
-    times_us: Sequence[int], outputs: Sequence[bytearray], specs: Sequence[FrameSpec]
-) -> dict[int, Sequence[Pixels]]:
-    """The chosen frames by their time; the last ones lack their pixels where the decoder stopped early."""
-    stacks = []
-    for output, spec in zip(outputs, specs, strict=True):
-        size = spec.height * spec.width * 3
-        flat = np.frombuffer(output, dtype=np.uint8, count=len(output) // size * size)
-        stacks.append(flat.reshape(-1, spec.height, spec.width, 3))
-    count = min(len(times_us), *(len(stack) for stack in stacks))
-    return {when: [stack[place] for stack in stacks] for place, when in enumerate(times_us[:count])}
+def _add(frames: _Frames, shots: Shots) -> None:
+    for spec, pixels in shots.pixels.items():
+        frames[spec].update(zip(shots.times_us, pixels, strict=True))
 
 
-def _chosen(done: _Pass, span: Span, choice: FrameChoice, origin_us: int) -> tuple[int, ...]:
-    """The times of a clip's own frames. Clips may overlap, and each has its own even parts."""
-    if choice.kind == "uniform":
-        wanted = set(choice.picked(done.seen_us, span, origin_us=origin_us))
-        return tuple(sorted(when for when in done.frames if when in wanted))
-    return tuple(sorted(when for when in done.frames if span[0] <= when < span[1]))
-
-
-def _fill_empty(
-    task: _Task,
-    choice: FrameChoice,
-    seen_us: Sequence[int],
-    frames: dict[int, Sequence[Pixels]],
-    chosen: list[tuple[int, ...]],
-) -> None:
-    """Give each clip without a frame the one on screen at its middle; `frames` and `chosen` are filled in."""
+def _chosen(task: _Task, choice: FrameChoice, shots: Shots | None, seen_us: Sequence[int]) -> list[tuple[int, ...]]:
+    """The times of each clip's own frames. Clips may overlap, and each has its own even parts."""
     video = task.info.video
-    if video is None or not task.specs:
+    if shots is None or video is None or choice.kind == "middle":
+        return [()] * len(task.spans)
+    taken = sorted(set(shots.times_us))
+    if choice.only_keyframes:
+        return [tuple(when for when in taken if start <= when < end) for start, end in task.spans]
+    own = [set(choice.picked(seen_us, span, origin_us=_us(video.start_seconds))) for span in task.spans]
+    return [tuple(when for when in taken if when in wanted) for wanted in own]
+
+
+def _fill_empty(task: _Task, known: list[int], frames: _Frames, chosen: _Chosen) -> None:
+    """Give each clip without a frame the one on screen at its middle; `frames` and `chosen` are filled in.
+
+    `known` are the times of all frames that were seen, in order, as far as they show what is on screen.
+    """
+    video = task.info.video
+    if video is None:
         return
-    middles = {
-        place: min((start + end) // 2, _us(video.end_seconds))
-        for place, (start, end) in enumerate(task.spans)
-        if not chosen[place] and end > _us(video.start_seconds)
-    }
-    known = [] if choice.only_keyframes else sorted(seen_us)  # key frames do not tell what lies between them
+    middles = _middles(task, video)
+    empty = [(choice, place) for choice, own in chosen.items() for place in middles if not own[place]]
     for _ in range(3):
-        targets = {place: _on_screen(known, middle) for place, middle in middles.items()}
-        if all(when is not None and when in frames for when in targets.values()):
+        targets = {place: last_at_or_before(known, middle) for place, middle in middles.items()}
+        lacking = [(p, spec) for choice, p in empty for spec in task.specs[choice] if targets[p] not in frames[spec]]
+        if not lacking:
             break
-        guesses = [_guess(video, middles[place]) if when is None else when for place, when in targets.items()]
-        done = _frames_at(task, guesses, max(middles.values()))
-        frames.update(done.frames)
+        places, specs = dict.fromkeys(place for place, _ in lacking), dict.fromkeys(spec for _, spec in lacking)
+        guesses = [_guess(video, middles[p]) if (when := targets[p]) is None else when for p in places]
+        done = _frames_at(task, video, list(specs), guesses, max(middles[place] for place in places))
+        _add(frames, done.shots[0])
         known = sorted({*known, *done.seen_us})
-    for place, middle in middles.items():
-        when = _on_screen(known, middle)
+    for choice, place in empty:
+        when = last_at_or_before(known, middles[place])
         if when is None and known:
             when = known[0]  # nothing was on screen yet: the first picture
-        if when is not None and when in frames:
-            chosen[place] = (when,)
+        if when is not None and all(when in frames[spec] for spec in task.specs[choice]):
+            chosen[choice][place] = (when,)
 
 
-def _frames_at(task: _Task, targets_us: Sequence[int], last_us: int) -> _Pass:
+def _frames_at(
+    task: _Task, video: VideoStream, specs: Sequence[FrameSpec], targets_us: Sequence[int], last_us: int
+) -> _Pass:
     """The first frame at or after each target, and the times of all frames up to the last middle."""
-    video = task.info.video
-    assert video is not None
     terms = [f"gte(pts,{when})*if(isnan(prev_pts),1,lt(prev_pts,{when}))" for when in sorted(set(targets_us))]
     end_us = max(last_us, *targets_us) + 1
-    pictures = PictureWork(video, task.specs, "+".join(terms), end_us)
-    return _with_margins(task, pictures, None, min(targets_us))
-
-
-def _on_screen(known_us: Sequence[int], when_us: int) -> int | None:
-    """The last known frame at or before a time."""
-    place = bisect.bisect_right(known_us, when_us)
-    return known_us[place - 1] if place else None
+    return _with_margins(task, PictureWork(video, [Pick(specs, "+".join(terms))], end_us), None, min(targets_us))
 
 
 def _guess(video: VideoStream, middle_us: int) -> int:
@@ -269,20 +282,24 @@ def _still(task: _Task) -> VideoStream | None:
     return video if video is not None and video.still and task.specs else None
 
 
-def _decode_still(task: _Task, sound: SoundWork | None) -> Media:
+def _decode_still(task: _Task, video: VideoStream, wants: Sequence[FrameWant], sound: SoundWork | None) -> Media:
     """A single picture, shown in every clip, and the sound beside it."""
-    video = _still(task)
-    assert video is not None
-    picture = _run(task, PictureWork(video, task.specs, "1", None), None, None)
+    specs = list(dict.fromkeys(want.spec for want in wants))
+    picture = _run(task, PictureWork(video, [Pick(specs, "1")], None), None, None)
     heard = _with_margins(task, None, sound, task.span[0]) if sound else picture
-    if not picture.frames and heard.audio is None:
+    (shot,) = picture.shots
+    if not shot.times_us and not heard.sounds:
         raise failures.unreadable(task.path, picture.finished, "the picture cannot be decoded")
-    frames = {_us(video.start_seconds): next(iter(picture.frames.values()))} if picture.frames else {}
-    return _media(task, frames, [tuple(frames)] * len(task.spans), heard.audio, damaged=not frames)
+    shown = (0,) if shot.times_us else ()
+    times = np.full(len(shown), video.start_seconds, dtype=np.float64)
+    pictures = {
+        want: Pictures(times, shot.pixels[want.spec][: len(shown)], (shown,) * len(task.spans)) for want in wants
+    }
+    return Media(pictures, heard.sounds, damaged=not shown)
 
 
-def _raise_if_nothing(task: _Task, done: _Pass, frames: Mapping[int, Sequence[Pixels]]) -> None:
-    if frames or done.audio is not None:
+def _raise_if_nothing(task: _Task, done: _Pass, frames: _Frames) -> None:
+    if any(frames.values()) or done.sounds:
         return
     if error := failures.too_many_pixels(done.finished, task.limits) or failures.refused(done.finished):
         raise error
@@ -290,12 +307,11 @@ def _raise_if_nothing(task: _Task, done: _Pass, frames: Mapping[int, Sequence[Pi
     raise failures.unreadable(task.path, done.finished, f"nothing between {start:.3f} and {end:.3f} s can be decoded")
 
 
-def _stopped_early(
-    task: _Task, done: _Pass, pictures: PictureWork | None, frames: Mapping[int, Sequence[Pixels]]
-) -> bool:
+def _stopped_early(task: _Task, done: _Pass, pictures: PictureWork | None, frames: _Frames) -> bool:
     """Whether the decoder gave up, or complained and left a gap at the end of the segment."""
     finished = done.finished
-    if finished.returncode != 0 or failures.ran_out_of_memory(finished) or (pictures is not None and not frames):
+    nothing_shown = pictures is not None and not any(frames.values())
+    if finished.returncode != 0 or failures.ran_out_of_memory(finished) or nothing_shown:
         return True
     if pictures is None or pictures.only_keyframes or not finished.error_text:
         return False
@@ -303,33 +319,23 @@ def _stopped_early(
     return last_us < min(task.span[1], _us(pictures.video.end_seconds)) - _us(_GAP_SECONDS)
 
 
-def _media(
-    task: _Task,
-    frames: Mapping[int, Sequence[Pixels]],
-    chosen: Sequence[Sequence[int]],
-    audio: Audio | None,
-    *,
-    damaged: bool,
-) -> Media:
-    times = sorted({when for own in chosen for when in own})
+def _pictures(
+    task: _Task, want: FrameWant, shots: Mapping[FrameChoice, Shots], frames: _Frames, chosen: _Chosen
+) -> Pictures:
+    choice = FrameChoice.parse(want.choice)
+    own = shots.get(choice)
+    times = sorted({when for clip in chosen[choice] for when in clip})
     place_of = {when: place for place, when in enumerate(times)}
-    renditions = {}
-    for number, spec in enumerate(task.specs):
-        pixels = np.empty((len(times), spec.height, spec.width, 3), dtype=np.uint8)
+    if own is not None and times == list(own.times_us):
+        pixels = own.pixels[want.spec]  # as they came, not copied
+    else:
+        assert task.info.video is not None
+        width, height = size_of(want.spec, task.info.video)
+        pixels = np.empty((len(times), height, width, 3), dtype=np.uint8)
         for place, when in enumerate(times):
-            pixels[place] = frames[when][number]
-        renditions[spec] = pixels
-    return Media(
-        pts_seconds=np.array(times, dtype=np.float64) / 1e6,
-        renditions=renditions,
-        clip_frames=tuple(tuple(place_of[when] for when in own) for own in chosen),
-        audio=audio,
-        damaged=damaged,
-    )
-
-
-def _origin_us(info: VideoInfo) -> int:
-    return _us(info.video.start_seconds) if info.video else 0
+            pixels[place] = frames[want.spec][when]
+    clip_frames = tuple(tuple(place_of[when] for when in clip) for clip in chosen[choice])
+    return Pictures(np.array(times, dtype=np.float64) / 1e6, pixels, clip_frames)
 
 
 def _us(seconds: float) -> int:

@@ -5,7 +5,7 @@ container's clock (`-copyts`), seek well before the stretch without cutting (`-n
 inside the graph, and print the time of every frame from within the graph.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,34 +13,51 @@ import ffmpeg
 
 from transforms.media.allowed import input_options
 from transforms.media.child import source_name
+from transforms.media.fit import fitted
 from transforms.media.limits import Limits
 from transforms.records import AudioStream, FrameSpec, VideoInfo, VideoStream
 
 
 @dataclass(frozen=True, slots=True)
+class Pick:
+    """Frames that one rule takes, in each of some specs.
+
+    Those for which `expression` holds; or, with `moments_us` (rising), the frame on screen at each of them.
+    """
+
+    specs: Sequence[FrameSpec]
+    expression: str = ""
+    moments_us: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PictureWork:
-    """Which pictures are wanted: frames of `video` before `end_us` (None: all) for which `expression` holds."""
+    """Which pictures are wanted: some picks of the frames of `video` before `end_us` (None: all)."""
 
     video: VideoStream
-    specs: Sequence[FrameSpec]
-    expression: str
+    picks: Sequence[Pick]
     end_us: int | None
     only_keyframes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SoundWork:
-    """Which sound is wanted: [start_seconds, end_seconds) of `audio` as mono float32."""
+    """Which sound is wanted: [start_seconds, end_seconds) of `audio` as mono float32, at each rate."""
 
     audio: AudioStream
     start_seconds: float
     end_seconds: float
-    sample_rate_hz: int
+    sample_rates_hz: Sequence[int]
 
 
 def pipe_count(pictures: PictureWork | None, sound: SoundWork | None) -> int:
-    """How many pipes a command writes to: pixels of each spec, times of all and of chosen frames; samples, times."""
-    return (len(pictures.specs) + 2 if pictures else 0) + (2 if sound else 0)
+    """How many pipes a command writes to, in this order.
+
+    The times of all frames; for each pick the times of its frames, then their pixels in each spec; for each
+    sample rate the times of its samples, then the samples.
+    """
+    seen = 1 + sum(1 + len(pick.specs) for pick in pictures.picks) if pictures else 0
+    return seen + (2 * len(sound.sample_rates_hz) if sound else 0)
 
 
 def command(
@@ -62,10 +79,10 @@ def command(
     if seek_seconds is not None:
         opening["ss"] = f"{seek_seconds:.6f}"
     opened = ffmpeg.input(source_name(source), **opening)
-    used = len(pictures.specs) + 2 if pictures else 0
-    outputs = _picture_outputs(opened, pipes[:used], pictures, limits) if pictures else []
+    free = iter(pipes)
+    outputs = _picture_outputs(opened, free, pictures) if pictures else []
     if sound:
-        outputs.append(_sound_output(opened, pipes[used:], sound))
+        outputs += [_sound_output(opened, free, sound, rate) for rate in sound.sample_rates_hz]
     merged = ffmpeg.merge_outputs(*outputs).global_args(
         *("-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-copyts"),
         *("-filter_threads", "1", "-filter_complex_threads", "1"),
@@ -79,22 +96,40 @@ def seek_from_start(info: VideoInfo, wanted_seconds: float) -> float | None:
     return offset if offset > 0 else None
 
 
-def _picture_outputs(opened: Any, pipes: Sequence[int], work: PictureWork, limits: Limits) -> list[Any]:
-    all_times, chosen_times, *pixels = pipes
+def _picture_outputs(opened: Any, pipes: Iterator[int], work: PictureWork) -> list[Any]:
     frames = opened[str(work.video.index)].filter("settb", "1/1000000")
     if work.end_us is not None:
         frames = frames.filter("trim", end_pts=work.end_us)
-    frames = frames.filter("metadata", mode="add", key="k", value="1")  # frames without any are not printed
-    frames = _printed(frames, all_times).filter("select", work.expression)
     if work.video.still:
         frames = frames.filter("trim", end_frame=1)
-    frames = _printed(frames, chosen_times)
-    branches = frames.filter_multi_output("split", len(work.specs)) if len(work.specs) > 1 else {0: frames}
-    raw: Mapping[str, Any] = {"f": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough", "threads": 1}
-    return [
-        ffmpeg.output(_fitted(branches[place], spec), f"pipe:{pipe}", **raw)
-        for place, (spec, pipe) in enumerate(zip(work.specs, pixels, strict=True))
-    ]
+    frames = frames.filter("metadata", mode="add", key="k", value="1")  # frames without any are not printed
+    frames = _printed(frames, next(pipes))
+    outputs = []
+    for own, pick in zip(_branches(frames, len(work.picks)), work.picks, strict=True):
+        taken = _printed(_taken(own, pick), next(pipes))
+        for branch, spec in zip(_branches(taken, len(pick.specs)), pick.specs, strict=True):
+            pixels = fitted(branch, spec, work.video)
+            raw = {"f": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough", "threads": 1}
+            outputs.append(ffmpeg.output(pixels, f"pipe:{next(pipes)}", **raw))
+    return outputs
+
+
+def _taken(frames: Any, pick: Pick) -> Any:
+    """The frames of a pick; those on screen at moments bear the number of their moment as their time."""
+    if not pick.moments_us:
+        return frames.filter("select", pick.expression)
+    # Each frame's time becomes the number of moments that lie before it, in seconds: of those with the same
+    # number the last one is on screen at the moment that comes next, and that is the one that `fps` keeps.
+    passed = "+".join(f"gt(PTS,{moment})" for moment in pick.moments_us)
+    return frames.filter("setpts", f"({passed})/TB").filter("fps", 1).filter("trim", end_pts=len(pick.moments_us))
+
+
+def _branches(frames: Any, count: int) -> list[Any]:
+    """The same frames several times."""
+    if count == 1:
+        return [frames]
+    split = frames.filter_multi_output("split", count)
+    return [split[place] for place in range(count)]
 
 
 def _printed(frames: Any, pipe: int) -> Any:
@@ -102,20 +137,12 @@ def _printed(frames: Any, pipe: int) -> Any:
     return frames.filter("metadata", mode="print", file=f"pipe:{pipe}")
 
 
-def _fitted(frames: Any, spec: FrameSpec) -> Any:
-    """The frames in the size of a spec; they arrive upright, since ffmpeg turns them before the graph."""
-    if spec.fit == "crop":
-        wide, high = f"{spec.width}/{spec.height}", f"{spec.height}/{spec.width}"
-        frames = frames.filter("crop", w=f"max(1,min(iw,ih*{wide}/sar))", h=f"max(1,min(ih,iw*sar*{high}))", exact=1)
-    return frames.filter("scale", spec.width, spec.height, flags="bicubic")
-
-
-def _sound_output(opened: Any, pipes: Sequence[int], work: SoundWork) -> Any:
-    times, samples = pipes
+def _sound_output(opened: Any, pipes: Iterator[int], work: SoundWork, sample_rate_hz: int) -> Any:
     # Composed by hand: a graph of its own, so that pictures never wait in memory for the first sound.
+    # What is decoded once goes into the graph of each rate.
     chain = (
         f"atrim=start={work.start_seconds:.6f}:end={work.end_seconds:.6f},"
-        f"aresample={work.sample_rate_hz}:async=1,aformat=sample_fmts=flt:channel_layouts=mono,"
-        f"ametadata=mode=add:key=k:value=1,ametadata=mode=print:file='pipe\\:{times}'"
+        f"aresample={sample_rate_hz}:async=1,aformat=sample_fmts=flt:channel_layouts=mono,"
+        f"ametadata=mode=add:key=k:value=1,ametadata=mode=print:file='pipe\\:{next(pipes)}'"
     )
-    return ffmpeg.output(opened[str(work.audio.index)], f"pipe:{samples}", f="f32le", threads=1, af=chain)
+    return ffmpeg.output(opened[str(work.audio.index)], f"pipe:{next(pipes)}", f="f32le", threads=1, af=chain)
