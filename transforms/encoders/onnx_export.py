@@ -13,7 +13,8 @@ import torch
 
 from transforms.encoders.cards import Card
 from transforms.encoders.light import onnx_forward
-from transforms.encoders.text import TextModel, load_text_model
+from transforms.encoders.minilm import MiniLM, load_minilm
+from transforms.encoders.network import Where
 from transforms.encoders.wordpieces import Forward, embed
 from transforms.errors import ReelvecError
 
@@ -37,7 +38,7 @@ class ExportFailed(ReelvecError):
 
 def export_text_encoder(card: Card, path: Path) -> None:
     """Write the export to `path` in one step. Raises ExportFailed, MissingWeights, OSError."""
-    model = load_text_model(card, "cpu")
+    model = load_minilm(card, Where())
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
     os.close(descriptor)
@@ -56,7 +57,7 @@ def export_text_encoder(card: Card, path: Path) -> None:
     _log.info("exported the text encoder for searching: %s, max difference %.1e", path, difference)
 
 
-def write_onnx(model: TextModel, path: Path) -> None:
+def write_onnx(model: MiniLM, path: Path) -> None:
     """Export the network for any number of texts and tokens; raises ExportFailed."""
     ids = torch.tensor([[101, 1037, 7596, 102], [101, 4937, 102, 0]])
     texts, tokens = torch.export.Dim("texts"), torch.export.Dim("tokens", max=512)
@@ -93,8 +94,8 @@ def _quiet_exporter() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def max_difference(model: TextModel, forward: Forward) -> float:
+def max_difference(model: MiniLM, forward: Forward) -> float:
     """The largest difference of any coordinate between torch and `forward` over the probes."""
-    expected = model.encode(PROBES)
+    expected = model.texts(PROBES)
     found = embed(PROBES, model.tokenizer, forward, window_tokens=model.window_tokens)
     return float(np.abs(expected - found).max())

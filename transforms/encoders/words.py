@@ -20,13 +20,16 @@ from hashlib import blake2b
 import numpy as np
 from snowballstemmer.english_stemmer import EnglishStemmer
 
-from transforms.encoders.cards import card
+from transforms.encoders.cards import PACKAGED
 from transforms.records import SparseVector
 
-_CARD = card("bm25:english")
+ENGLISH = "bm25:english"
+_CARD = PACKAGED[ENGLISH]  # both have the same numbers
 _K1, _B, _AVERAGE_WORDS = (_CARD.setting(name) for name in ("k1", "b", "average_words"))
 
 _WORD = re.compile(r"\w+(?:'\w+)*")
+#: Runs of the scripts that put no spaces between words; Hangul arrives decomposed.
+_UNSPACED = re.compile("([\u0e00-\u0eff\u1100-\u11ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+)")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "_": " "})
 _STOP_WORDS = frozenset(
@@ -45,22 +48,36 @@ _STOP_WORDS = frozenset(
 _stemmers = threading.local()  # a stemmer holds the word that it works on
 
 
-def document_vector(text: str) -> SparseVector:
-    """The vector of what is said in a clip; empty where nothing but stop words is."""
-    terms = terms_of(text)
+def document_vector(text: str, name: str = ENGLISH) -> SparseVector:
+    """The vector of what is said or shown in a clip; empty where nothing but stop words is."""
+    terms = terms_of(text, name)
     length = _K1 * (1 - _B + _B * len(terms) / _AVERAGE_WORDS)
     return _sparse({term: count * (_K1 + 1) / (count + length) for term, count in Counter(terms).items()})
 
 
-def query_vector(text: str) -> SparseVector:
+def query_vector(text: str, name: str = ENGLISH) -> SparseVector:
     """The vector of a question: 1.0 for each distinct term; empty where it has none but stop words."""
-    return _sparse(dict.fromkeys(terms_of(text), 1.0))
+    return _sparse(dict.fromkeys(terms_of(text, name), 1.0))
 
 
-def terms_of(text: str) -> list[str]:
-    """The stems of the text's words in order, without stop words, case and accents."""
+def terms_of(text: str, name: str = ENGLISH) -> list[str]:
+    """The terms of the text in order, without case and accents.
+
+    English: stems, without stop words. Multilingual: whole words, and pairs of neighbouring characters where a script
+    puts no spaces between words (Chinese, Japanese, Korean, Thai).
+    """
     plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", text.translate(_APOSTROPHES))).casefold()
-    return [_stem(word) for word in _WORD.findall(plain) if word not in _STOP_WORDS]
+    words = _WORD.findall(plain)
+    if name == ENGLISH:
+        return [_stem(word) for word in words if word not in _STOP_WORDS]
+    return [term for word in words for part in _UNSPACED.split(word) if part for term in _pairs(part)]
+
+
+def _pairs(word: str) -> list[str]:
+    """A word of a script with spaces is itself; a run without spaces gives each two neighbours."""
+    if not _UNSPACED.fullmatch(word) or len(word) == 1:
+        return [word]
+    return [word[place : place + 2] for place in range(len(word) - 1)]
 
 
 @lru_cache(maxsize=100_000)

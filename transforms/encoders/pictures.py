@@ -1,0 +1,88 @@
+"""A picture of any kind -> uint8 RGB in the size that an encoder wants, as its own library would prepare it."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from transforms.encoders.network import Pixels
+from transforms.errors import UsageError
+from transforms.records import FrameSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+#: What is opened as a still picture; anything else is a video or a sound.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+
+
+def opened_picture(path: Path) -> "Image | None":
+    """The picture in a file, upright; None for a file that is no still picture. Raises OSError, UsageError."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                return None
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except UnidentifiedImageError:
+        return None
+    except (Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise UsageError(f"the picture cannot be read: {path}: {error}") from error
+
+
+def prepared(picture: Any, spec: FrameSpec | None) -> Pixels:
+    """A PIL image or an array -> (height, width, 3) uint8 of the spec; scaled bicubically with antialiasing.
+
+    Arrays are (height, width) or (height, width, 1, 3 or 4), uint8 or floats from 0 to 1; transparency is dropped.
+    Raises UsageError for anything else.
+    """
+    from PIL import Image, ImageOps
+
+    if isinstance(picture, Image.Image):
+        image = ImageOps.exif_transpose(picture).convert("RGB")
+    else:
+        image = Image.fromarray(_as_rgb(picture))
+    return np.asarray(image if spec is None else fitted(image, spec))
+
+
+def fitted(image: "Image", spec: FrameSpec) -> "Image":
+    """The picture in the size of the spec."""
+    from PIL import Image, ImageOps
+
+    size = (spec.width, spec.height)
+    if image.size == size and spec.crop_fraction == 1.0:
+        return image
+    if spec.fit == "whole":
+        scale = min(1.0, spec.width / image.width, spec.height / image.height)
+        return image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BICUBIC
+        )
+    if spec.fit == "stretch":
+        return image.resize(size, Image.Resampling.BICUBIC)
+    if spec.fit == "pad":
+        return ImageOps.pad(image, size, Image.Resampling.BICUBIC)
+    sides = [math.floor(side / spec.crop_fraction + 1e-6) for side in size]  # as libraries round
+    scale = max(sides[0] / image.width, sides[1] / image.height)
+    scaled = [max(side, int(own * scale + 1e-6)) for side, own in zip(sides, image.size, strict=True)]
+    image = image.resize((scaled[0], scaled[1]), Image.Resampling.BICUBIC)
+    left, top = round((image.width - spec.width) / 2), round((image.height - spec.height) / 2)
+    return image.crop((left, top, left + spec.width, top + spec.height))
+
+
+def _as_rgb(picture: Any) -> Pixels:
+    values = np.asarray(picture)
+    if values.ndim == 2:
+        values = values[:, :, None]
+    if values.ndim != 3 or values.shape[2] not in (1, 3, 4) or not values.size:
+        raise UsageError(
+            f"a picture is (height, width) or (height, width, 3): shape={values.shape}, type={type(picture).__name__}"
+        )
+    if values.dtype.kind == "f":
+        if not np.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+            raise UsageError("a picture of real numbers lies between 0 and 1; give uint8 for 0 to 255")
+        values = (values * 255).round().astype(np.uint8)
+    if values.dtype != np.uint8:
+        raise UsageError(f"a picture is uint8 or real numbers from 0 to 1: dtype={values.dtype}")
+    return np.ascontiguousarray(np.repeat(values, 3, axis=2) if values.shape[2] == 1 else values[:, :, :3])

@@ -1,0 +1,45 @@
+"""Long inputs: cut into windows of nearly equal length, whose vectors are averaged by how much each of them holds.
+
+Nothing is cut off. The mean of unit vectors, weighted by tokens or seconds, is brought to unit length again.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from transforms.records import Float32
+
+
+def text_windows(text: str, spans: Sequence[tuple[int, int]], longest_tokens: int) -> list[tuple[str, float]]:
+    """The text in pieces of at most `longest_tokens` tokens, each with its number of tokens.
+
+    `spans` says where the tokens begin and end in the text. 0 tokens allowed means any length.
+    """
+    if longest_tokens <= 0 or len(spans) <= longest_tokens:
+        return [(text, float(max(1, len(spans))))]
+    pieces = -(-len(spans) // longest_tokens)
+    bounds = np.linspace(0, len(spans), pieces + 1).round().astype(int)
+    return [(text[spans[start][0] : spans[end - 1][1]], float(end - start)) for start, end in pairwise(bounds)]
+
+
+def sound_windows(samples: Float32, longest_samples: int) -> list[tuple[Float32, float]]:
+    """The samples (n,) in windows of at most `longest_samples`, each with its number of samples; 0: any length."""
+    if longest_samples <= 0 or len(samples) <= longest_samples:
+        return [(samples, float(max(1, len(samples))))]
+    pieces = -(-len(samples) // longest_samples)
+    bounds = np.linspace(0, len(samples), pieces + 1).round().astype(int)
+    return [(samples[start:end], float(end - start)) for start, end in pairwise(bounds)]
+
+
+def pooled(rows: Float32, owners: Sequence[int], weights: Sequence[float], count: int) -> Float32:
+    """Rows (windows, dim), of owners in [0, count) -> the owners' unit vectors (count, dim)."""
+    sums = np.zeros((count, rows.shape[1]), np.float32)
+    np.add.at(sums, np.asarray(owners, np.int64), unit_length(rows) * np.asarray(weights, np.float32)[:, None])
+    return unit_length(sums)
+
+
+def unit_length(vectors: Float32) -> Float32:
+    """The rows scaled to length one; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), np.float32)
