@@ -1,0 +1,1 @@
+"""One module a family of encoders: `describe` reads small files, `load` gives a Network."""
