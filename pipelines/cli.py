@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pipelines.cli_encoders import encoders, weights
+from pipelines.cli_fit import fit
 from transforms.errors import IndexLocked, ReelvecError, UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +79,9 @@ app = typer.Typer(
 )
 dlq = typer.Typer(name="dlq", help="What could not be indexed: list it, or try it again.", no_args_is_help=True)
 app.add_typer(dlq)
+app.add_typer(fit)
+app.add_typer(weights)
+app.command("encoders")(encoders)
 
 
 def _seconds(text: str | float) -> float:
@@ -102,7 +107,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another process writes the index.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; cuda never falls back to the processor.")]
 FailOnReject = Annotated[bool, typer.Option("--fail-on-reject", help="Exit with 3 when anything was rejected.")]
-By = Annotated[str, typer.Option(help="auto, frame, transcript, words, clip; auto fuses what the index holds.")]
+By = Annotated[
+    str, typer.Option(help="auto, frame, transcript, words, ocr, audio, clip, ...; auto fuses what the index holds.")
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -158,17 +165,22 @@ def ingest_command(
 
 @app.command()
 def search(
-    text: Annotated[str, typer.Argument(help="What to look for, in your own words.")],
+    text: Annotated[str | None, typer.Argument(help="What to look for, in your own words.")] = None,
     index: Index = DEFAULT_INDEX,
+    like: Annotated[Path | None, typer.Option(help="A picture, sound or video instead of a text; with --by.")] = None,
     by: By = "auto",
     limit: Annotated[int, typer.Option(min=1, help="How many clips.")] = 10,
     as_json: Json = False,
 ) -> None:
-    """Find the clips that fit a text best."""
+    """Find the clips that fit a text, or a file, best."""
     from pipelines.search import Searcher
 
+    if (text is None) == (like is None):
+        raise UsageError("say what to look for: a text, or --like FILE")
     with Searcher(index) as searcher:
-        hits = searcher.search(text, by=by, limit=limit)
+        hits = (
+            searcher.search_like(like, by=by, limit=limit) if like else searcher.search(text or "", by=by, limit=limit)
+        )
     from pipelines.show import show_hits
 
     if as_json:

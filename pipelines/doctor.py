@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from transforms.encoders.cards import Weights, cards
+from transforms.encoders.cards import Weights
+from transforms.encoders.catalog import packaged
 from transforms.encoders.weights import state, verify
 from transforms.errors import MissingWeights, ReelvecError
 from transforms.media.versions import ffmpeg_version, sandbox_level
@@ -96,7 +97,7 @@ def _cuda() -> Check:
 
 def _weights() -> list[Check]:
     checks = []
-    for card in cards():
+    for card in packaged():
         if not card.weights:
             continue
         found = state(card)

@@ -19,6 +19,7 @@ from transforms import heap, interrupt
 from transforms.content import check_unchanged
 from transforms.decode import decode_segment
 from transforms.encode import Models, encode_segment
+from transforms.encoders.device import halvings_count
 from transforms.errors import IngestError, VideoChanged
 from transforms.fuse import fuse_segment
 from transforms.progress import listener
@@ -68,6 +69,7 @@ def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
 class _EmbedSegments(beam.DoFn):
     decoded = Metrics.counter("reelvec", "segments_decoded_count")
     rejected = Metrics.counter("reelvec", "segments_rejected_count")
+    halved = Metrics.counter("reelvec", "batches_halved_count")
 
     def __init__(self, recipe: Recipe, device: str, prefetch: int) -> None:
         self._recipe, self._device, self._prefetch = recipe, device, prefetch
@@ -78,9 +80,12 @@ class _EmbedSegments(beam.DoFn):
         self._decoders = ThreadPoolExecutor(self._prefetch, thread_name_prefix="decode")
 
     def teardown(self) -> None:
+        self._models.unregister(self)
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
     def start_bundle(self) -> None:
+        self._halved_before = halvings_count()
+        self._models.register(self)
         self._ahead: deque[tuple[Segment, Future[Media], Any, Any]] = deque()
 
     def process(
@@ -96,6 +101,8 @@ class _EmbedSegments(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         while self._ahead:
             yield from self._oldest()
+        self._models.unregister(self)
+        self.halved.inc(halvings_count() - self._halved_before)
 
     def _oldest(self) -> Iterator[WindowedValue]:
         """The result of the segment that was sent to the decoders first; none where its file changed."""

@@ -197,8 +197,7 @@ class _Run:
             with self._published_now_and_then(), _outages_unwrapped():
                 result = pipeline.run()
                 result.wait_until_finish()
-            if self.recipe.text_encoder:
-                light.export(self.recipe.text_encoder)  # torch is loaded now; searching shall not need it
+            light.export_for(self.recipe.text_encoder)  # torch is loaded now; searching shall not need it
             return _clips_written(result)
         self.close()
         try:

@@ -50,6 +50,8 @@ def show_hits(hits: Sequence["SearchHit"]) -> None:
         )
         if hit.transcript:
             console.print(Text(f"    {_shortened(_clean(hit.transcript))}", style="italic"))
+        if hit.screen_text and hit.by in ("ocr", "words"):
+            console.print(Text(f"    on screen: {_shortened(_clean(hit.screen_text))}", style="italic"))
 
 
 def show_evaluation(evaluation: "Evaluation") -> None:

@@ -7,6 +7,9 @@
         for hit in index.search("a rocket on the launch pad", limit=5):
             print(hit.video, hit.start_seconds, hit.transcript)
 
+    clip = reelvec.load("offline")  # a recipe, or one encoder: reelvec.available() lists them
+    clip.similarity("a cat", pathlib.Path("cat.jpg"))
+
 Names are looked up when they are used, so that `import reelvec` imports neither Beam nor torch.
 """
 
@@ -14,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipelines.embedder import load as load
     from pipelines.ingest import ingest as ingest
     from pipelines.search import Searcher as Searcher
     from pipelines.search import SearchHit as SearchHit
@@ -22,8 +26,7 @@ if TYPE_CHECKING:
     from pipelines.status import forget as forget
     from pipelines.status import status as status
     from pipelines.summary import IngestSummary as IngestSummary
-    from transforms.encoders.cards import cards as cards
-    from transforms.encoders.registry import loaded as load
+    from transforms.encoders.listing import catalogue as available
 
 _HOMES = {
     "IngestSettings": ("pipelines.settings", "IngestSettings"),
@@ -31,10 +34,10 @@ _HOMES = {
     "SearchHit": ("pipelines.search", "SearchHit"),
     "Searcher": ("pipelines.search", "Searcher"),
     "StatusReport": ("pipelines.status", "StatusReport"),
-    "cards": ("transforms.encoders.cards", "cards"),
+    "available": ("transforms.encoders.listing", "catalogue"),
     "forget": ("pipelines.status", "forget"),
     "ingest": ("pipelines.ingest", "ingest"),
-    "load": ("transforms.encoders.registry", "loaded"),
+    "load": ("pipelines.embedder", "load"),
     "status": ("pipelines.status", "status"),
 }
 
@@ -44,7 +47,7 @@ __all__ = [
     "SearchHit",
     "Searcher",
     "StatusReport",
-    "cards",
+    "available",
     "forget",
     "ingest",
     "load",

@@ -1,59 +1,94 @@
-"""Media -> vectors: frames, transcript and words of one segment, by the models of the recipe."""
+"""Media -> vectors: all that the models of a recipe make of one segment, clip by clip."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from transforms.encoders import health
-from transforms.encoders.registry import Loaded, loaded
+from transforms.encoders.objects import best_of_clip
+from transforms.encoders.registry import loaded
+from transforms.encoders.screen import read_clips
 from transforms.encoders.words import document_vector
 from transforms.recipe import Recipe
-from transforms.records import Audio, Clip, Encoded, Float32, Media, Segment, SparseVector, Transcript, Word
+from transforms.records import (
+    Audio,
+    Clip,
+    Encoded,
+    EncodedClip,
+    Float32,
+    Media,
+    Pictures,
+    Segment,
+    Transcript,
+    Vector,
+    Word,
+)
+
+if TYPE_CHECKING:
+    from transforms.encoders.encoder import Encoder
+
+#: A sound that nowhere reaches this share of full scale (-80 dB) is silence: the clip has no vector of it.
+SILENCE = 1e-4
+_SHORTEST_SOUND_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Models:
-    """The loaded models of a recipe; one set a process, kept over runs."""
+    """The loaded models of a recipe, by its sections; one set a process, kept over runs."""
 
-    frames: Loaded | None
-    speech: Loaded | None
-    text: Loaded | None
-    words: bool
-    names: tuple[str, str] = ("", "")  # of the frame and the text encoder, for messages
+    recipe: Recipe
+    by_section: Mapping[str, "Encoder"]
 
     @classmethod
     def load(cls, recipe: Recipe, *, device: str = "auto") -> Self:
-        """Load what the recipe names; raises MissingWeights."""
+        """Load what the recipe names; raises MissingPackage, MissingWeights, MissingKey."""
+        named = {section: name for section, name in recipe.encoders().items() if section != "words"}
+        return cls(recipe, {section: loaded(name, device=device).model for section, name in named.items()})
 
-        def get(name: str) -> Loaded | None:
-            return loaded(name, device=device) if name else None
+    def register(self, bundle: Hashable) -> None:
+        """A bundle that works with these models has begun."""
+        for encoder in self.by_section.values():
+            encoder.register(bundle)
 
-        return cls(
-            frames=get(recipe.frame_encoder),
-            speech=get(recipe.speech_encoder),
-            text=get(recipe.text_encoder) if recipe.speech_encoder else None,
-            words=bool(recipe.words_encoder),
-            names=(recipe.frame_encoder, recipe.text_encoder),
-        )
+    def unregister(self, bundle: Hashable) -> None:
+        """The bundle is over; calling it twice does no harm."""
+        for encoder in self.by_section.values():
+            encoder.unregister(bundle)
+
+    def get(self, section: str) -> "Encoder | None":
+        """The encoder of a section; None where the recipe leaves it out."""
+        return self.by_section.get(section)
 
 
 def encode_segment(segment: Segment, media: Media, models: Models) -> Encoded:
     """Vectors of one segment. Raises BadVectors for vectors that must not be stored."""
-    frames = _encode_frames(media, models) if models.frames else None
-    transcript = _run(models.speech, [media.audio])[0] if models.speech and media.audio else Transcript()
-    texts = texts_of_clips(transcript.words, segment.clips)
-    spoken = [text for text in texts if text]
-    text_vectors = np.zeros((0, 0), np.float32)
-    if spoken and models.text:
-        text_vectors = np.stack(_run(models.text, spoken))
-        health.check_texts(spoken, text_vectors, name=models.names[1])
+    clips = segment.clips
+    transcript = _heard(media, models)
+    spoken, screen = texts_of_clips(transcript.words, clips), _read(clips, media, models)
+    objects = _objects(clips, media, models)
+    columns: dict[str, Sequence[Vector | None]] = {
+        "transcript": _text_vectors(spoken, models),
+        "ocr": _text_vectors(screen, models),
+        "words": _word_vectors(spoken, screen, models),
+        "audio": _sound_vectors("audio", clips, media, models),
+        "speech": _sound_vectors("sound", clips, media, models),
+        "video": _clip_vectors("video", clips, media, models),
+        "motion": _clip_vectors("motion", clips, media, models),
+        "objects": [np.stack([found.vector for found, _ in own]) if own else None for own in objects],
+    }
     return Encoded(
-        frames=frames,
-        texts=texts,
-        text_vectors=text_vectors,
-        words=tuple(_words(text) if models.words else None for text in texts),
+        frames=_frame_vectors(media, models),
+        clips=tuple(
+            EncodedClip(
+                vectors={name: vector for name, column in columns.items() if (vector := column[place]) is not None},
+                transcript=spoken[place],
+                screen=screen[place],
+                objects=tuple(_described(found, seconds) for found, seconds in objects[place]),
+            )
+            for place in range(len(clips))
+        ),
         language=transcript.language,
     )
 
@@ -68,21 +103,130 @@ def texts_of_clips(words: Sequence[Word], clips: Sequence[Clip]) -> tuple[str, .
     )
 
 
-def _encode_frames(media: Media, models: Models) -> Float32 | None:
-    if not media.renditions or not len(media.pts_seconds):
+def sound_of_clip(audio: Audio, clip: Clip) -> Audio | None:
+    """The clip's own stretch of a segment's sound; None where there is none, or nothing but silence."""
+    rate = audio.sample_rate_hz
+    first = max(0, round((clip.start_seconds - audio.start_seconds) * rate))
+    last = max(first, round((clip.end_seconds - audio.start_seconds) * rate))
+    samples = audio.samples[first:last]
+    loudest = np.max(np.abs(samples), initial=0.0, where=np.isfinite(samples))
+    if len(samples) < _SHORTEST_SOUND_SECONDS * rate or loudest <= SILENCE:
         return None
-    (pixels,) = media.renditions.values()
-    vectors: Float32 = _run(models.frames, [pixels])[0]
-    health.check_frames(pixels, vectors, name=models.names[0])
+    return Audio(samples, rate, audio.start_seconds + first / rate)
+
+
+def _heard(media: Media, models: Models) -> Transcript:
+    speech = models.get("speech")
+    audio = media.sounds.get(speech.card.sample_rate_hz or 0) if speech else None
+    return speech.transcribe(audio) if speech and audio else Transcript()
+
+
+def _read(clips: Sequence[Clip], media: Media, models: Models) -> tuple[str, ...]:
+    """The text on screen of each clip."""
+    ocr, shown = models.get("ocr"), _pictures("ocr", media, models)
+    if ocr is None or shown is None:
+        return ("",) * len(clips)
+    pictures = [shown.pixels[own[0]] if own else None for own in shown.clip_frames]
+    return read_clips(pictures, ocr.read)
+
+
+def _frame_vectors(media: Media, models: Models) -> Float32 | None:
+    encoder, shown = models.get("frames"), _pictures("frames", media, models)
+    if encoder is None or shown is None:
+        return None
+    vectors = encoder.frames(shown.pixels)
+    health.check_frames(shown.pixels, vectors, encoder.card)
     return vectors
 
 
-def _words(text: str) -> SparseVector | None:
-    vector = document_vector(text)
-    return vector if len(vector.indices) else None
+def _text_vectors(texts: Sequence[str], models: Models) -> list[Vector | None]:
+    encoder = models.get("text")
+    if encoder is None:
+        return [None] * len(texts)
+    given = [text or None for text in texts]
+    return _spread(given, encoder.texts, lambda said, rows: health.check_texts(said, rows, encoder.card))
 
 
-def _run(model: Loaded | None, batch: Sequence[str | Audio | Float32 | Any]) -> list[Any]:
-    assert model is not None
-    run: Callable[..., Any] = model.handler.run_inference
-    return list(run(batch, model.model))
+def _sound_vectors(section: str, clips: Sequence[Clip], media: Media, models: Models) -> list[Vector | None]:
+    encoder = models.get(section)
+    audio = media.sounds.get(encoder.card.sample_rate_hz or 0) if encoder else None
+    if encoder is None or audio is None:
+        return [None] * len(clips)
+    own = [sound_of_clip(audio, clip) for clip in clips]
+    return _spread(own, encoder.sounds, lambda sounds, rows: health.check_sounds(sounds, rows, encoder.card))
+
+
+def _clip_vectors(section: str, clips: Sequence[Clip], media: Media, models: Models) -> list[Vector | None]:
+    from transforms.encoders.network import ClipInput
+
+    encoder, shown = models.get(section), _pictures(section, media, models)
+    if encoder is None or shown is None:
+        return [None] * len(clips)
+    audio = media.sounds.get(encoder.card.sample_rate_hz or 0)
+    own = [
+        ClipInput(
+            shown.pixels[list(chosen)], shown.pts_seconds[list(chosen)], sound_of_clip(audio, clip) if audio else None
+        )
+        if chosen
+        else None
+        for clip, chosen in zip(clips, shown.clip_frames, strict=True)
+    ]
+    return _spread(own, encoder.clips, lambda seen, rows: health.check_clips(seen, rows, encoder.card))
+
+
+def _objects(clips: Sequence[Clip], media: Media, models: Models) -> list[list[tuple[Any, float]]]:
+    """For each clip its objects, each with the time of its frame."""
+    encoder, shown = models.get("objects"), _pictures("objects", media, models)
+    if encoder is None or shown is None:
+        return [[] for _ in clips]
+    found = encoder.detect(shown.pixels)
+    top_k = int(encoder.card.setting("top_k"))
+    best = []
+    for chosen in shown.clip_frames:
+        own = best_of_clip([found[place] for place in chosen], top_k)
+        best.append([(one, float(shown.pts_seconds[chosen[frame]])) for one, frame in own])
+    rows = [one.vector for own in best for one, _ in own]
+    if rows:
+        health.check_vectors(np.stack(rows), len(rows), encoder.card)
+    return best
+
+
+def _described(found: Any, seconds: float) -> dict[str, Any]:
+    """An object as the payload keeps it."""
+    return {
+        "label": found.label,
+        "score": round(found.score, 4),
+        "box": [round(side, 5) for side in found.box],
+        "seconds": round(seconds, 6),
+    }
+
+
+def _pictures(section: str, media: Media, models: Models) -> Pictures | None:
+    want = models.recipe.frame_want(section)
+    shown = media.pictures.get(want) if want else None
+    return shown if shown is not None and len(shown.pts_seconds) else None
+
+
+def _spread(
+    inputs: Sequence[Any],
+    encode: Callable[[list[Any]], Iterable[Float32]],
+    check: Callable[[list[Any], Sequence[Float32]], None],
+) -> list[Vector | None]:
+    """Vectors of the inputs that are there, each in its place; a row of zeros is the absence of what it describes."""
+    given = [one for one in inputs if one is not None]
+    if not given:
+        return [None] * len(inputs)
+    rows = list(encode(given))
+    full = [place for place, row in enumerate(rows) if np.any(row)]
+    check([given[place] for place in full], [rows[place] for place in full])
+    own = iter(rows)
+    spread = [None if one is None else next(own) for one in inputs]
+    return [row if row is not None and np.any(row) else None for row in spread]
+
+
+def _word_vectors(spoken: Sequence[str], screen: Sequence[str], models: Models) -> list[Vector | None]:
+    if not models.recipe.words_encoder:
+        return [None] * len(spoken)
+    name = models.recipe.words_encoder
+    vectors = [document_vector(f"{said}\n{shown}", name) for said, shown in zip(spoken, screen, strict=True)]
+    return [vector if len(vector.indices) else None for vector in vectors]

@@ -2,7 +2,7 @@
 
 The `clip` vector is a concatenation of weighted unit blocks, brought to unit length:
 
-    [w_f frame | w_t transcript | w_d change | w_p position]
+    [w_f frame | w_t transcript | w_o ocr | w_a audio | w_d change | w_p position]
 
 A query is laid out the same way, so that their dot product is
 
@@ -16,41 +16,60 @@ from collections.abc import Mapping
 import numpy as np
 
 from transforms.recipe import FusionSettings, Recipe
-from transforms.records import Clip, ClipPoint, Encoded, Float32, Media, Segment, Vector, clip_id, stable_id
+from transforms.records import (
+    Clip,
+    ClipPoint,
+    Encoded,
+    EncodedClip,
+    Float32,
+    Media,
+    Segment,
+    SparseVector,
+    Vector,
+    clip_id,
+    stable_id,
+)
 
 #: Below this length the difference between later and earlier frames is noise: the picture stands still. Measured over
 #: still photographs: 0.001 to 0.011, with strong sensor noise 0.06 to 0.085.
 STILL_CHANGE = 0.1
 
 
+#: Named vectors that are blocks of `clip` as they are.
+_OWN_BLOCKS = ("transcript", "ocr", "audio")
+
+
 def fuse_segment(segment: Segment, media: Media, encoded: Encoded, recipe: Recipe) -> list[ClipPoint]:
     """One point a clip, with the vectors of the modalities that the clip has."""
-    spoken = iter(encoded.text_vectors)
+    want = recipe.frame_want("frames")
+    shown = media.pictures.get(want) if want else None
     points = []
-    for place, clip in enumerate(segment.clips):
-        chosen = list(media.clip_frames[place]) if encoded.frames is not None else []
-        vectors: dict[str, Vector] = {}
-        blocks: dict[str, Float32] = {}
+    for place, (clip, own) in enumerate(zip(segment.clips, encoded.clips, strict=True)):
+        chosen = list(shown.clip_frames[place]) if shown is not None and encoded.frames is not None else []
+        vectors: dict[str, Vector] = dict(own.vectors)
+        blocks = {name: as_block(vectors[name]) for name in _OWN_BLOCKS if name in vectors}
         if encoded.frames is not None and chosen:
             frames = encoded.frames[chosen]
             vectors["frames"] = frames
             vectors["frame"] = blocks["frame"] = mean_direction(frames)
             blocks["change"] = change_block(frames)
-        text = encoded.texts[place]
-        if text:
-            vectors["transcript"] = blocks["transcript"] = next(spoken)
-        words = encoded.words[place]
-        if words is not None:
-            vectors["words"] = words
         if vectors:
             blocks["position"] = position_block(segment, clip, recipe.fusion)
             vectors["clip"] = lay_out(blocks, recipe)
-        payload = _payload(segment, clip, media, encoded.language, text, recipe)
-        payload["frame_times_seconds"] = [round(float(media.pts_seconds[index]), 6) for index in chosen]
+        payload = _payload(segment, clip, media, encoded.language, own, recipe)
+        if shown is not None:
+            payload["frame_times_seconds"] = [round(float(shown.pts_seconds[index]), 6) for index in chosen]
         payload["vectors"] = sorted(vectors)
         name = clip_id(segment.video.uri, segment.content, recipe.segmenter, clip.start_seconds)
         points.append(ClipPoint(name, vectors, payload))
     return points
+
+
+def as_block(vector: Vector) -> Float32:
+    """A named vector as a block of `clip`: itself, or the mean direction of a multivector."""
+    if isinstance(vector, SparseVector):
+        raise TypeError("a sparse vector is no block of a clip vector")
+    return mean_direction(vector) if vector.ndim == 2 else vector
 
 
 def lay_out(blocks: Mapping[str, Float32], recipe: Recipe) -> Float32:
@@ -120,7 +139,7 @@ def _unit(vector: Float32) -> Float32:
 
 
 def _payload(
-    segment: Segment, clip: Clip, media: Media, language: str | None, text: str, recipe: Recipe
+    segment: Segment, clip: Clip, media: Media, language: str | None, own: EncodedClip, recipe: Recipe
 ) -> dict[str, object]:
     info = segment.info
     payload: dict[str, object] = {
@@ -140,8 +159,12 @@ def _payload(
         "partial": info.damaged or media.damaged,
         "metadata": dict(segment.video.metadata),
     }
-    if text:
-        payload["transcript"] = text
-    if text and language:
+    if own.transcript:
+        payload["transcript"] = own.transcript
+    if own.transcript and language:
         payload["language"] = language
+    if own.screen:
+        payload["screen_text"] = own.screen
+    if own.objects:
+        payload["objects"] = [dict(found) for found in own.objects]
     return payload

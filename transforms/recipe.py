@@ -3,16 +3,21 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Self
 
-from transforms.encoders.cards import card
+from transforms.encoders.cards import Card
+from transforms.encoders.catalog import card
+from transforms.encoders.family import family
+from transforms.encoders.lock import Lock, apply, lock_path, read_lock
+from transforms.encoders.names import Name
+from transforms.encoders.services import require_key
 from transforms.errors import UsageError
 from transforms.media.choice import FrameChoice
-from transforms.records import DenseVector, FrameSpec, Schema
+from transforms.records import DenseVector, FrameWant, Quantization, Schema
 
 #: Raised when the code makes other vectors or payloads from the same settings.
 REVISION = 2
@@ -45,6 +50,8 @@ class FusionSettings:
 
     frame: float = 1.0
     transcript: float = 0.8
+    ocr: float = 0.6
+    audio: float = 0.6
     change: float = 0.4
     position: float = 0.4
     position_periods_seconds: tuple[float, ...] = (60.0, 600.0, 3600.0, 36000.0)
@@ -55,9 +62,30 @@ class FusionSettings:
         return 2 * (len(self.position_periods_seconds) + len(self.position_periods_fraction))
 
 
+#: A recipe's sections that name an encoder: what the encoder must take, and the vectors that it fills.
+SECTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "frames": ("image", ("frame", "frames")),
+    "speech": ("speech", ()),  # gives words: `transcript` and `words`
+    "ocr": ("ocr", ()),  # gives words: `ocr` and `words`
+    "text": ("text", ("transcript", "ocr")),
+    "words": ("words", ("words",)),
+    "audio": ("sound", ("audio",)),
+    "sound": ("sound", ("speech",)),
+    "video": ("clip", ("video",)),
+    "objects": ("objects", ("objects",)),
+    "motion": ("clip", ("motion",)),
+}
+
+
+_QUANTIZATION: tuple[tuple[str, Quantization], ...] = (("clip", "int8"),)
+
+
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Segmenter, choice of frames, encoders and fusion, by name; "" leaves a modality out."""
+    """Segmenter, choice of frames, encoders, fusion and quantization; "" leaves a modality out.
+
+    Making one looks at names only, so that a recipe can be read before its weights are here.
+    """
 
     name: str
     segment: SegmentSettings = SegmentSettings()
@@ -66,20 +94,32 @@ class Recipe:
     speech_encoder: str = ""
     text_encoder: str = ""
     words_encoder: str = ""
+    ocr_encoder: str = ""
+    audio_encoder: str = ""  # joint with text
+    sound_encoder: str = ""  # for sound-to-sound search: the vector `speech`
+    video_encoder: str = ""
+    objects_encoder: str = ""
+    motion_encoder: str = ""
     fusion: FusionSettings = FusionSettings()
+    quantization: tuple[tuple[str, Quantization], ...] = _QUANTIZATION  # by vector
 
     def __post_init__(self) -> None:
         FrameChoice.parse(self.choice)
-        for encoder in (self.frame_encoder, self.speech_encoder, self.text_encoder, self.words_encoder):
-            if encoder:
-                card(encoder)
-        if self.speech_encoder and not self.text_encoder:
-            raise UsageError(f"a recipe with speech needs a text encoder too: recipe={self.name!r}")
+        for section, encoder in self.encoders().items():
+            _check_family(section, encoder)
+        if (self.speech_encoder or self.ocr_encoder) and not self.text_encoder:
+            raise UsageError(f"a recipe with speech or ocr needs a text encoder too: recipe={self.name!r}")
+        for vector, kind in self.quantization:
+            if kind not in ("none", "int8", "binary", "product"):
+                raise UsageError(f"vectors are quantized to none, int8, binary or product: {vector}={kind!r}")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The recipe that `settings()` or a TOML file describes; raises UsageError for unknown keys."""
-        known = ("name", "segment", "frames", "speech", "text", "words", "fusion")
+        """The recipe that `settings()` or a TOML file describes; raises UsageError for unknown keys.
+
+        What a section holds beside `encoder` and `choice` are options of its encoder.
+        """
+        known = ("name", "segment", "fusion", "quantization", *SECTIONS)
         for key in settings:
             if key not in known:
                 raise UsageError(f"a recipe has no such part: {key!r}; it has {', '.join(known)}")
@@ -87,17 +127,16 @@ class Recipe:
             key: tuple(value) if isinstance(value, list | tuple) else float(value)
             for key, value in settings.get("fusion", {}).items()
         }
-        frames = settings.get("frames", {})
+        encoders = {_field_of(section): _encoder_of(section, settings.get(section, {})) for section in SECTIONS}
+        quantized = {**dict(_QUANTIZATION), **settings.get("quantization", {})}
         try:
             return cls(
                 name=settings["name"],
                 segment=SegmentSettings(**settings.get("segment", {})),
-                choice=frames.get("choice", "every:1s"),
-                frame_encoder=frames.get("encoder", ""),
-                speech_encoder=settings.get("speech", {}).get("encoder", ""),
-                text_encoder=settings.get("text", {}).get("encoder", ""),
-                words_encoder=settings.get("words", {}).get("encoder", ""),
+                choice=settings.get("frames", {}).get("choice", "every:1s"),
                 fusion=FusionSettings(**fusion),
+                quantization=tuple(sorted(quantized.items())),
+                **encoders,
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"a recipe is not complete or has a setting too many: {error}") from error
@@ -107,14 +146,43 @@ class Recipe:
         return {
             "name": self.name,
             "segment": asdict(self.segment),
+            **{section: {"encoder": encoder} for section, encoder in self.encoders().items()},
             "frames": {"choice": self.choice, "encoder": self.frame_encoder},
-            "speech": {"encoder": self.speech_encoder},
-            "text": {"encoder": self.text_encoder},
-            "words": {"encoder": self.words_encoder},
             "fusion": {
                 key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.fusion).items()
             },
+            "quantization": dict(self.quantization),
         }
+
+    def encoders(self) -> dict[str, str]:
+        """The encoders by section, without those that are left out."""
+        named = {section: str(getattr(self, _field_of(section))) for section in SECTIONS}
+        return {section: encoder for section, encoder in named.items() if encoder}
+
+    @property
+    def encoder_names(self) -> tuple[str, ...]:
+        """Every encoder, each once."""
+        return tuple(dict.fromkeys(self.encoders().values()))
+
+    def locked(self, lock: Lock | None) -> Self:
+        """The same recipe with the revisions of a lock. Raises MissingWeights for weights that are other ones."""
+        if lock is None:
+            return self
+        pinned: dict[str, Any] = {_field_of(section): apply(name, lock) for section, name in self.encoders().items()}
+        return replace(self, **pinned)
+
+    def check(self) -> None:
+        """Raise UsageError for an encoder in a section that it cannot serve; MissingPackage, -Weights and -Key."""
+        for section, encoder in self.encoders().items():
+            wanted, _ = SECTIONS[section]
+            found = card(encoder)
+            if wanted not in (found.modality, *found.accepts):
+                able = " and ".join(dict.fromkeys((found.modality, *found.accepts)))
+                raise UsageError(f"[{section}] wants an encoder for {wanted}; {encoder} is one for {able}")
+            if family(found.family).weights == "service":
+                require_key(Name.parse(encoder))
+            if section == "motion" and found.modality != "motion":
+                raise UsageError(f"[motion] wants an encoder of motion; {encoder} belongs into [video]")
 
     @property
     def segmenter(self) -> str:
@@ -122,29 +190,57 @@ class Recipe:
         segment = self.segment
         return f"windows:{segment.clip_seconds:g}s/{segment.segment_seconds:g}s/{segment.overlap_seconds:g}s"
 
-    @property
-    def frame_spec(self) -> FrameSpec | None:
-        return card(self.frame_encoder).frame_spec if self.frame_encoder else None
+    def frame_want(self, section: str) -> FrameWant | None:
+        """The frames that the encoder of a section wants; None where it looks at none."""
+        encoder = self.encoders().get(section)
+        found = card(encoder) if encoder else None
+        if found is None or found.frame_spec is None:
+            return None
+        return FrameWant(found.frame_spec, found.frame_choice or self.choice)
 
-    @property
-    def sample_rate_hz(self) -> int | None:
-        return card(self.speech_encoder).sample_rate_hz if self.speech_encoder else None
+    def frame_wants(self) -> tuple[FrameWant, ...]:
+        """Every set of frames that decoding must give, each once."""
+        wants = (self.frame_want(section) for section in ("frames", "ocr", "video", "objects", "motion"))
+        return tuple(dict.fromkeys(want for want in wants if want is not None))
+
+    def sample_rates_hz(self) -> tuple[int, ...]:
+        """Every sample rate that decoding must give, each once."""
+        rates = (card(name).sample_rate_hz for name in self.encoders().values())
+        return tuple(sorted({rate for rate in rates if rate is not None}))
 
     def vector_fingerprints(self) -> dict[str, str]:
         """For each named vector, a hash of all that decides it."""
+        own = {section: card(encoder) for section, encoder in self.encoders().items()}
         prints: dict[str, str] = {}
-        if self.frame_encoder:
-            prints["frame"] = prints["frames"] = _hash(
-                REVISION, self.segmenter, self.choice, card(self.frame_encoder).fingerprint
-            )
-        if self.speech_encoder:
-            heard = (REVISION, self.segmenter, card(self.speech_encoder).fingerprint)
-            prints["transcript"] = _hash(*heard, card(self.text_encoder).fingerprint)
-            if self.words_encoder:
-                prints["words"] = _hash(*heard, card(self.words_encoder).fingerprint)
-        blocks = [prints[name] for name in ("frame", "transcript") if name in prints]
-        prints["clip"] = _hash(REVISION, *blocks, json.dumps(self.settings()["fusion"], sort_keys=True))
+        for section in ("frames", "audio", "sound", "video", "objects", "motion"):
+            if section in own:
+                looks = self._look(section, own[section])
+                for vector in SECTIONS[section][1]:
+                    prints[vector] = _hash(REVISION, self.segmenter, *looks, own[section].fingerprint)
+        read = {
+            section: (*self._look(section, own[section]), own[section].fingerprint)
+            for section in ("speech", "ocr")
+            if section in own
+        }
+        for section, vector in (("speech", "transcript"), ("ocr", "ocr")):
+            if section in read:
+                prints[vector] = _hash(REVISION, self.segmenter, *read[section], own["text"].fingerprint)
+        if "words" in own and read:
+            every = [part for parts in read.values() for part in parts]
+            prints["words"] = _hash(REVISION, self.segmenter, *every, own["words"].fingerprint)
+        blocks = [prints[name] for name in ("frame", "transcript", "ocr", "audio") if name in prints]
+        prints["clip"] = _hash(REVISION, *blocks, json.dumps(self._fusion_of_blocks(), sort_keys=True))
         return prints
+
+    def _look(self, section: str, own: Card) -> tuple[str, ...]:
+        """Which frames an encoder looks at; nothing for one that only listens."""
+        return () if own.frame_spec is None else (own.frame_choice or self.choice,)
+
+    def _fusion_of_blocks(self) -> dict[str, Any]:
+        """The settings of the fusion, without the weights of blocks that this recipe does not have."""
+        absent = {"frame", "transcript", "ocr", "audio", "change"} - {name for name, _ in self.blocks()}
+        kept: dict[str, Any] = self.settings()["fusion"]
+        return {key: value for key, value in kept.items() if key not in absent - {"frame", "transcript", "change"}}
 
     @property
     def fingerprint(self) -> str:
@@ -152,32 +248,49 @@ class Recipe:
         return _hash(*(f"{name}={print_}" for name, print_ in sorted(self.vector_fingerprints().items())))
 
     def schema(self) -> Schema:
-        """What the store must hold for this recipe."""
-        dense: list[DenseVector] = []
-        sparse: tuple[str, ...] = ()
-        if self.frame_encoder:
-            size = card(self.frame_encoder).dimensions
-            dense += [DenseVector("frame", size), DenseVector("frames", size, multi=True)]
-        if self.speech_encoder:
-            dense.append(DenseVector("transcript", card(self.text_encoder).dimensions))
-            sparse = ("words",) if self.words_encoder else ()
-        dense.append(DenseVector("clip", sum(size for _, size in self.blocks()), int8=True))
+        """What the store must hold for this recipe. Raises UsageError, MissingPackage, MissingWeights."""
+        self.check()
+        dense = [
+            DenseVector(name, size, multi=multi, quantization=dict(self.quantization).get(name, "none"))
+            for name, size, multi in self._dense()
+        ]
+        has_words = self.words_encoder and (self.speech_encoder or self.ocr_encoder)
         return Schema(
             recipe_name=self.name,
             recipe=self.fingerprint,
             dense=tuple(dense),
-            sparse=sparse,
+            sparse=("words",) if has_words else (),
             vector_fingerprints=self.vector_fingerprints(),
             settings=self.settings(),
         )
+
+    def _dense(self) -> Iterator[tuple[str, int, bool]]:
+        """(name, dimensions, whether it is a multivector) of each dense vector."""
+        if self.frame_encoder:
+            size = card(self.frame_encoder).dimensions
+            yield "frame", size, False
+            yield "frames", size, True
+        if self.text_encoder:
+            text = card(self.text_encoder)
+            for vector, gives in (("transcript", self.speech_encoder), ("ocr", self.ocr_encoder)):
+                if gives:
+                    yield vector, text.dimensions, text.multivector
+        for section in ("audio", "sound", "video", "objects", "motion"):
+            if encoder := self.encoders().get(section):
+                (vector,) = SECTIONS[section][1]
+                yield vector, card(encoder).dimensions, card(encoder).multivector
+        yield "clip", sum(size for _, size in self.blocks()), False
 
     def blocks(self) -> tuple[tuple[str, int], ...]:
         """The blocks of the `clip` vector in order: (name, dimensions)."""
         blocks: list[tuple[str, int]] = []
         if self.frame_encoder:
             blocks.append(("frame", card(self.frame_encoder).dimensions))
-        if self.speech_encoder:
-            blocks.append(("transcript", card(self.text_encoder).dimensions))
+        for name, gives in (("transcript", self.speech_encoder), ("ocr", self.ocr_encoder)):
+            if gives:
+                blocks.append((name, card(self.text_encoder).dimensions))
+        if self.audio_encoder:
+            blocks.append(("audio", card(self.audio_encoder).dimensions))
         if self.frame_encoder:
             blocks.append(("change", card(self.frame_encoder).dimensions))
         return (*blocks, ("position", self.fusion.position_dimensions))
@@ -190,8 +303,42 @@ class Recipe:
         return replace(self, segment=segment, **given)
 
 
-def load_recipe(name: str) -> Recipe:
-    """The recipe of this name, or of this TOML file; raises UsageError when there is none."""
+def _field_of(section: str) -> str:
+    return "frame_encoder" if section == "frames" else f"{section}_encoder"
+
+
+def _encoder_of(section: str, written: Mapping[str, Any]) -> str:
+    """The name of a section's encoder, with the section's other keys as its options."""
+    encoder = written.get("encoder", "")
+    options = {
+        key: value for key, value in written.items() if key != "encoder" and (section, key) != ("frames", "choice")
+    }
+    if not options:
+        return str(encoder)
+    if not encoder:
+        raise UsageError(f"[{section}] names no encoder that its settings could belong to: {', '.join(options)}")
+    return str(Name.parse(encoder).with_options({key: _as_option(value) for key, value in options.items()}))
+
+
+def _as_option(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _check_family(section: str, encoder: str) -> None:
+    """Raise UsageError for a name that no family bears, or of one that gives text where vectors are wanted."""
+    found = family(Name.parse(encoder).family)
+    gives_text = ("speech", "ocr", "words")
+    if (found.modality in gives_text or section in gives_text) and found.modality != section:
+        raise UsageError(f"[{section}] cannot be served by {encoder}: it is an encoder for {found.modality}")
+
+
+def load_recipe(name: str, *, locked: bool = True) -> Recipe:
+    """The recipe of this name, or of this TOML file, with the revisions that its lock names unless `locked` is False.
+
+    Raises UsageError when there is none; MissingWeights where weights are here that are not those of the lock.
+    """
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
@@ -205,7 +352,8 @@ def load_recipe(name: str) -> Recipe:
             raise UsageError(f"unknown recipe {name!r}; there are: {known}; a file of your own is named *.toml")
         text = packaged[name].read_text()
     try:
-        return Recipe.of(tomllib.loads(text))
+        written = Recipe.of(tomllib.loads(text))
+        return written.locked(read_lock(lock_path(name))) if locked else written
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"the recipe {name!r} is not valid TOML: {error}") from error
 

@@ -9,7 +9,7 @@ import qdrant_edge as edge
 
 from transforms.errors import BadVectors, DiskFull, IndexLocked, StoreUnavailable
 from transforms.index.store import AnyOf, Between, Condition, Equals, HasVector, Query, ScoredPoint, Where
-from transforms.records import ClipPoint, DenseVector, Schema, SparseVector, Vector
+from transforms.records import ClipPoint, DenseVector, Quantization, Schema, SparseVector, Vector
 
 #: What filters look at, indexed before anything is loaded.
 KEYWORDS = ("kind", "video_id", "uri", "content", "recipe")
@@ -116,14 +116,21 @@ def _condition(condition: Condition) -> Any:
 
 
 def _params(vector: DenseVector) -> edge.EdgeVectorParams:
-    quantized = edge.ScalarQuantizationConfig(edge.ScalarType.Int8) if vector.int8 else None
     return edge.EdgeVectorParams(
         vector.dimensions,
         edge.Distance.Cosine,
         multivector_config=edge.MultiVectorConfig(edge.MultiVectorComparator.MaxSim) if vector.multi else None,
         hnsw_config=_NO_GRAPH if vector.multi else None,
-        quantization_config=quantized,
+        quantization_config=_quantized(vector.quantization),
     )
+
+
+def _quantized(kind: Quantization) -> Any:
+    if kind == "int8":
+        return edge.ScalarQuantizationConfig(edge.ScalarType.Int8)
+    if kind == "binary":
+        return edge.BinaryQuantizationConfig()
+    return edge.ProductQuantizationConfig(edge.CompressionRatio.X16) if kind == "product" else None
 
 
 def _vector_out(vector: Vector) -> Any:

@@ -9,7 +9,7 @@ from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.uploader.grpc_uploader import convert_vector_struct
 
 from transforms.index.store import AnyOf, Between, Condition, Equals, HasVector, Query, Where
-from transforms.records import ClipPoint, DenseVector, Schema, SparseVector, Vector
+from transforms.records import ClipPoint, DenseVector, Quantization, Schema, SparseVector, Vector
 
 #: What filters look at, indexed before anything is loaded.
 PAYLOAD_INDEXES: Mapping[str, models.PayloadSchemaType] = {
@@ -106,7 +106,6 @@ def difference(found: models.CollectionParams, schema: Schema) -> str:
 
 
 def _params(vector: DenseVector) -> models.VectorParams:
-    int8 = models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
     return models.VectorParams(
         size=vector.dimensions,
         distance=models.Distance.COSINE,
@@ -114,8 +113,20 @@ def _params(vector: DenseVector) -> models.VectorParams:
             models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM) if vector.multi else None
         ),
         hnsw_config=models.HnswConfigDiff(m=0) if vector.multi else None,
-        quantization_config=int8 if vector.int8 else None,
+        quantization_config=_quantized(vector.quantization),
     )
+
+
+def _quantized(kind: Quantization) -> models.QuantizationConfig | None:
+    if kind == "int8":
+        return models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8))
+    if kind == "binary":
+        return models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
+    if kind == "product":
+        return models.ProductQuantization(
+            product=models.ProductQuantizationConfig(compression=models.CompressionRatio.X16)
+        )
+    return None
 
 
 def _condition(condition: Condition) -> Any:
