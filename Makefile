@@ -19,7 +19,7 @@ check: setup  ## lint, types and import contract
 	ruff check .
 	ruff format --check .
 	mypy
-	mypy --config-file tests/mypy.ini $(wildcard tests/*.py benchmarks/*.py examples/*.py)
+	mypy --config-file tests/mypy.ini $(wildcard tests/*.py tests/families/*.py benchmarks/*.py examples/*.py)
 	lint-imports
 
 test: check  ## set up, check, and run every test

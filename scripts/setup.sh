@@ -41,12 +41,14 @@ find_ffmpeg
 uv=$(find_uv)
 if [ ! -x .venv/bin/python ]; then "$uv" venv --quiet --python '>=3.11' .venv; fi
 
-missing=$("$uv" pip install --python .venv --dry-run --editable '.[offline,server,dev]' \
+# Every family of encoders, so that the tests run over all of them.
+extras=offline,standard,sound,classical,services,buckets,server,dev
+missing=$("$uv" pip install --python .venv --dry-run --editable ".[$extras]" \
     --constraints constraints.txt --build-constraints constraints.txt 2>&1 | sed -n 's/^Would download \([0-9]*\) .*/\1/p')
 if [ "${missing:-0}" -gt 20 ]; then
     echo "setup: $missing packages to download, 3.6 GB at most (most of it torch with its GPU libraries); once, then they are kept"
 fi
-"$uv" pip install --quiet --python .venv --editable '.[offline,server,dev]' \
+"$uv" pip install --quiet --python .venv --editable ".[$extras]" \
     --constraints constraints.txt --build-constraints constraints.txt
 # Once here instead of at every start: where bytecode is not written, importing torch alone takes seconds longer.
 # Templates and test data of some packages do not compile, and need not.
