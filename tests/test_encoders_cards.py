@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.encoders.cards import MINILM_TOKENIZER, Weights, card, cards, text_encoder_of
+from transforms.encoders.cards import MINILM_TOKENIZER, Weights
+from transforms.encoders.catalog import card, packaged, text_encoder_of
 from transforms.encoders.weights import locate, state, verify
 from transforms.errors import MissingWeights, UsageError
 from transforms.records import FrameSpec
@@ -16,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_every_card_is_found_by_its_name_and_its_fingerprint_is_its_own():
-    assert all(card(each.name) is each for each in cards())
-    assert len({each.fingerprint for each in cards()}) == len(cards())
+    assert all(card(each.name) is each for each in packaged())
+    assert len({each.fingerprint for each in packaged()}) == len(packaged())
 
 
 def test_an_unknown_encoder_suggests_the_nearest_names():
@@ -52,7 +53,7 @@ def test_text_asks_frames_through_the_text_encoder_of_their_space():
             text_encoder_of(silent)
 
 
-@pytest.mark.parametrize("name", [each.name for each in cards()])
+@pytest.mark.parametrize("name", [each.name for each in packaged()])
 def test_the_pinned_weights_of_every_encoder_are_here(name):
     assert state(card(name)) == "available"
     assert all(verify(weights).is_file() for weights in card(name).weights)
@@ -93,8 +94,8 @@ def test_cards_weights_words_and_the_registry_import_no_model_library():
     code = (
         "import sys, transforms.encoders.weights, transforms.encoders.words, transforms.encoders.health\n"
         "import transforms.encoders.registry, transforms.encoders.light\n"
-        "from transforms.encoders.cards import cards\n"
-        "[transforms.encoders.weights.state(card) for card in cards()]\n"
+        "from transforms.encoders.catalog import packaged\n"
+        "[transforms.encoders.weights.state(card) for card in packaged()]\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

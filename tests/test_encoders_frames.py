@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from transforms.encoders.cards import EFFICIENTNET, card
-from transforms.encoders.frames import FrameHandler
+from transforms.encoders.cards import EFFICIENTNET
+from transforms.encoders.catalog import card
+from transforms.encoders.handler import EncoderHandler
 from transforms.encoders.registry import handler, loaded
 from transforms.encoders.weights import locate
 from transforms.errors import MissingWeights
@@ -104,7 +105,7 @@ def test_weights_with_a_flipped_byte_are_never_loaded(tmp_path):
     path.write_bytes(content)
     local = tuple(replace(each, folder=str(tmp_path)) if each == pinned else each for each in conse.weights)
     with pytest.raises(MissingWeights, match="not the pinned ones"):
-        FrameHandler(replace(conse, weights=local)).load_model()
+        EncoderHandler(replace(conse, weights=local), "cpu").load_model()
 
 
 def test_the_bytes_of_a_batch_are_counted_without_pickling():

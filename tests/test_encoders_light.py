@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from transforms.encoders import light, onnx_export
-from transforms.encoders.cards import card
+from transforms.encoders.catalog import card
 from transforms.encoders.light import export, export_path, text_vectors
 from transforms.encoders.registry import loaded
 from transforms.errors import UsageError

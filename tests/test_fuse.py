@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.fuse import STILL_CHANGE, change_block, fuse_segment, lay_out, position_block, time_features
+from transforms.fuse import STILL_CHANGE, as_block, change_block, fuse_segment, lay_out, position_block, time_features
 from transforms.recipe import load_recipe
 from transforms.records import (
     AudioStream,
     Clip,
     Encoded,
+    EncodedClip,
     Media,
+    Pictures,
     Segment,
     SparseVector,
     VideoInfo,
@@ -34,11 +36,36 @@ def unit(seed):
 
 
 def fused(texts=("", "", ""), frames=True):
-    pts = np.array([100.0, 104.0, 108.0, 112.0])
-    media = Media(pts, {}, ((0, 1), (2, 3), ()), None)
-    words = tuple(SparseVector(np.array([7], np.uint32), np.ones(1, np.float32)) if text else None for text in texts)
-    encoded = Encoded(units(1, 4) if frames else None, texts, units(2, sum(map(bool, texts))), words)
-    return fuse_segment(SEGMENT, media, encoded, RECIPE)
+    shown = Pictures(np.array([100.0, 104.0, 108.0, 112.0]), np.zeros((4, 260, 260, 3), np.uint8), ((0, 1), (2, 3), ()))
+    (want,) = [want for want in RECIPE.frame_wants() if want == RECIPE.frame_want("frames")]
+    media = Media({want: shown}, {})
+    words = SparseVector(np.array([7], np.uint32), np.ones(1, np.float32))
+    spoken = iter(units(2, len(texts)))
+    clips = tuple(
+        EncodedClip({"transcript": next(spoken), "words": words} if text else {}, transcript=text) for text in texts
+    )
+    return fuse_segment(SEGMENT, media, Encoded(units(1, 4) if frames else None, clips), RECIPE)
+
+
+def test_text_on_screen_and_objects_are_told_in_the_payload():
+    boxes = ({"label": "cat", "score": 0.9, "box": [0.1, 0.2, 0.3, 0.4], "seconds": 101.0},)
+    clips = (EncodedClip({"ocr": unit(9)}, screen="EXIT", objects=boxes), EncodedClip(), EncodedClip())
+    first, second, _ = fuse_segment(SEGMENT, Media({}, {}), Encoded(None, clips), RECIPE)
+    assert (first.payload["screen_text"], first.payload["objects"]) == ("EXIT", [dict(boxes[0])])
+    assert sorted(first.vectors) == ["clip", "ocr"]
+    assert not {"screen_text", "objects"} & set(second.payload)
+    block = dict(zip(*split_points(), strict=True))["ocr"]
+    assert float(first.vectors["clip"][block] @ unit(9)) > 0.5
+
+
+def split_points():
+    names, ends = [name for name, _ in RECIPE.blocks()], np.cumsum([size for _, size in RECIPE.blocks()])
+    return names, [slice(end - size, end) for (_, size), end in zip(RECIPE.blocks(), ends, strict=True)]
+
+
+def test_a_multivector_goes_into_the_clip_vector_as_its_mean_direction():
+    assert np.allclose(as_block(units(4, 5)), units(4, 5).mean(0) / np.linalg.norm(units(4, 5).mean(0)), atol=1e-6)
+    assert as_block(unit(4)) is not None and np.array_equal(as_block(unit(4)), unit(4))
 
 
 def test_a_clip_carries_the_vectors_of_the_modalities_that_it_has():

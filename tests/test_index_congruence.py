@@ -32,7 +32,7 @@ from transforms.uris import uri_of_path
 SCHEMA = Schema(
     recipe_name="tiny",
     recipe="0123456789abcdef" * 4,
-    dense=(DenseVector("frame", 4), DenseVector("frames", 4, multi=True), DenseVector("clip", 8, int8=True)),
+    dense=(DenseVector("frame", 4), DenseVector("frames", 4, multi=True), DenseVector("clip", 8, quantization="int8")),
     sparse=("words",),
 )
 SERVER_URL = os.environ.get("REELVEC_TEST_QDRANT_URL", "")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transforms.errors import UsageError
+from transforms.errors import MissingWeights, UsageError
 from transforms.recipe import Recipe, load_recipe
 
 OFFLINE = load_recipe("offline")
@@ -29,7 +29,48 @@ def test_a_name_is_no_part_of_the_fingerprint():
 
 def test_the_schema_has_the_size_of_the_blocks():
     clip = next(vector for vector in OFFLINE.schema().dense if vector.name == "clip")
-    assert clip.dimensions == 384 + 384 + 384 + 16
+    assert clip.dimensions == 4 * 384 + 16  # frame, transcript, ocr, change; position
+
+
+def test_reading_a_recipe_needs_no_weights_and_using_it_names_the_cure():
+    recipe = load_recipe("standard")
+    assert recipe.encoders()["frames"] == "open_clip:ViT-B-32/laion2b_s34b_b79k"
+    with pytest.raises(MissingWeights, match="reelvec weights pull"):
+        recipe.schema()
+
+
+def test_the_other_settings_of_a_section_are_options_of_its_encoder():
+    settings = {"name": "x", "motion": {"encoder": "motion:dis", "cells": 4, "fast": True}}
+    assert Recipe.of(settings).motion_encoder == "motion:dis?cells=4&fast=true"
+    with pytest.raises(UsageError, match="names no encoder"):
+        Recipe.of({"name": "x", "motion": {"cells": 4}})
+
+
+def test_screen_text_changes_the_words_and_leaves_what_is_heard_alone():
+    settings = OFFLINE.settings()
+    before, after = Recipe.of(settings | {"ocr": {}}).vector_fingerprints(), OFFLINE.vector_fingerprints()
+    assert {name for name in after if before.get(name) != after[name]} == {"ocr", "words", "clip"}
+
+
+def test_every_packaged_recipe_can_be_read():
+    names = ("offline", "standard", "multilingual", "max")
+    assert [load_recipe(name).name for name in names] == list(names)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"ocr": {"encoder": "motion:dis"}}, "encoder for motion"),
+        ({"frames": {"encoder": "faster-whisper:tiny.en"}}, "encoder for speech"),
+        ({"audio": {"encoder": "conse:tf_efficientnet_lite2"}}, "wants an encoder for sound"),
+        ({"motion": {"encoder": "conse:tf_efficientnet_lite2"}}, "wants an encoder for clip"),
+        ({"speech": {"encoder": "faster-whisper:tiny.en"}}, "needs a text encoder"),
+        ({"quantization": {"clip": "int3"}}, "int3"),
+    ],
+)
+def test_an_encoder_in_the_wrong_section_is_named(settings, says):
+    with pytest.raises(UsageError, match=says):
+        Recipe.of({"name": "x"} | settings).schema()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +87,7 @@ def test_the_schema_has_the_size_of_the_blocks():
 )
 def test_a_wrong_setting_is_named(settings, says):
     with pytest.raises(UsageError, match=says):
-        Recipe.of(settings)
+        Recipe.of(settings).schema()
 
 
 def test_an_unknown_recipe_names_the_known_ones(tmp_path):

@@ -43,7 +43,16 @@ def test_each_way_of_searching_finds_what_it_is_for(
 def test_a_hit_says_where_it_is_in_the_words_that_scripts_rely_on(searcher: Searcher) -> None:
     (hit,) = searcher.search("espresso", by="words", limit=1)
     told = hit.as_json()
-    assert list(told) == ["video", "start_seconds", "end_seconds", "score", "by", "transcript", "clip_id"]
+    assert list(told) == [
+        "video",
+        "start_seconds",
+        "end_seconds",
+        "score",
+        "by",
+        "transcript",
+        "clip_id",
+        "screen_text",
+    ]
     assert told["video"] == "/films/kitchen %FF.mp4"
     assert (told["start_seconds"], told["end_seconds"]) == (8.0, 16.0)
     assert told["transcript"] == "the espresso is ready"
@@ -69,12 +78,12 @@ def test_an_empty_question_is_wrong_usage(searcher: Searcher, text: str) -> None
 
 
 def test_an_unknown_way_of_searching_names_those_that_there_are(searcher: Searcher) -> None:
-    with pytest.raises(UsageError, match="auto, frame, transcript, clip, words, frames"):
+    with pytest.raises(UsageError, match="auto, frame, transcript, ocr, clip, words, frames"):
         searcher.search("a cat", by="audio")
 
 
 def test_an_index_that_heard_nothing_cannot_be_searched_by_what_was_said(tmp_path: Path, recipe: Recipe) -> None:
-    silent = recipe.changed(speech_encoder="")
+    silent = recipe.changed(speech_encoder="", ocr_encoder="")
     location = IndexLocation.parse(str(tmp_path / "silent.reelvec"))
     store = EdgeStore(location, silent.schema())
     store.upsert([point(silent, *CLIPS[0])])

@@ -1,0 +1,100 @@
+"""One model, one queue: full batches across bundles, nobody waits for ever, failures reach those they concern."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from transforms.encoders.batching import SharedBatches
+
+
+def test_results_come_back_in_order_and_to_their_own_caller():
+    batches = SharedBatches(lambda part: [item * 10 for item in part], size=3)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(batches, [[n, n + 1, n + 2, n + 3] for n in range(0, 400, 4)]))
+    assert [item for own in found for item in own] == [n * 10 for n in range(400)]
+
+
+def test_an_empty_call_runs_nothing():
+    assert SharedBatches(lambda part: pytest.fail("ran"), size=4)([]) == []
+
+
+def test_bundles_fill_each_others_batches():
+    def run(part: list[int]) -> list[int]:
+        time.sleep(0.001)
+        return list(part)
+
+    batches = SharedBatches(run, size=8)
+
+    def bundle(own: int) -> None:
+        for _ in range(50):
+            assert batches([own] * 6) == [own] * 6
+        batches.unregister(own)
+
+    for own in range(4):
+        batches.register(own)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(bundle, range(4)))
+    assert batches.full_batches_count / batches.batches_count > 0.8  # alone, each would give none
+
+
+def test_a_single_bundle_waits_for_nobody():
+    batches = SharedBatches(list, size=100, wait_seconds=60.0)
+    batches.register("only")
+    assert batches([1, 2]) == [1, 2]
+
+
+def test_a_bundle_that_ended_is_not_waited_for():
+    batches = SharedBatches(list, size=100, wait_seconds=60.0)
+    for bundle in ("one", "two"):
+        batches.register(bundle)
+    threading.Timer(0.05, batches.unregister, ["two"]).start()
+    assert batches([1]) == [1]
+
+
+def test_a_bundle_that_never_comes_is_waited_for_a_moment_only():
+    batches = SharedBatches(list, size=100, wait_seconds=0.01)
+    for bundle in ("works", "sleeps"):
+        batches.register(bundle)
+    assert batches([1]) == [1]
+
+
+def test_a_failure_reaches_everyone_in_its_batch_and_nobody_else():
+    def run(part: list[int]) -> list[int]:
+        if 13 in part:
+            raise ValueError("thirteen")
+        return part
+
+    batches = SharedBatches(run, size=2)
+    with pytest.raises(ValueError, match="thirteen"):
+        batches([1, 2, 13, 4, 5])
+    assert batches([7, 8, 9]) == [7, 8, 9]
+    both = SharedBatches(run, size=4, wait_seconds=60.0)
+    for bundle in ("one", "two"):
+        both.register(bundle)
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(both, items) for items in ([13, 1], [2, 3])]
+    assert [type(call.exception()) for call in calls] == [ValueError, ValueError]
+
+
+def test_arrays_of_other_shapes_never_share_a_batch():
+    seen = []
+
+    def run(part: np.ndarray) -> list[float]:
+        seen.append(part.shape)
+        return list(part.reshape(len(part), -1).sum(1))
+
+    batches = SharedBatches(run, size=8, wait_seconds=60.0)
+    for bundle in ("small", "large"):
+        batches.register(bundle)
+    with ThreadPoolExecutor(2) as pool:
+        small, large = pool.map(batches, [np.ones((3, 2, 2)), np.ones((5, 4, 4))])
+    assert small == [4.0] * 3 and large == [16.0] * 5
+    assert sorted(seen) == [(3, 2, 2), (5, 4, 4)]
+
+
+def test_a_model_that_loses_a_result_is_found_out():
+    with pytest.raises(RuntimeError, match="1 results for 2 inputs"):
+        SharedBatches(lambda part: part[:1], size=4)([1, 2])

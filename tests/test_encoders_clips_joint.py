@@ -1,0 +1,170 @@
+"""Qwen3-VL and EmbeddingGemma 2, and the families that no installation can use."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.families.clips_joint import (
+    embedding_gemma_reference,
+    qwen3_vl_reference,
+    save_embedding_gemma,
+    save_qwen3_vl,
+)
+from tests.families.tiny import inputs_of
+from transforms.encoders.catalog import card
+from transforms.encoders.encoder import Encoder
+from transforms.encoders.listing import catalogue
+from transforms.encoders.network import ClipInput
+from transforms.encoders.registry import loaded
+from transforms.encoders.windows import unit_length
+from transforms.errors import MissingPackage, MissingWeights, UsageError
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return loaded(save_qwen3_vl(tmp_path_factory.mktemp("qwen")), device="cpu").model
+
+
+@pytest.fixture(scope="module")
+def gemma(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    return loaded(save_embedding_gemma(tmp_path_factory.mktemp("gemma")), device="cpu").model
+
+
+@pytest.mark.parametrize("family", ["languagebind:LanguageBind/LanguageBind_Video_FT", "imagebind:any", "passt:any"])
+def test_a_family_that_cannot_be_installed_says_why(family: str):
+    with pytest.raises(MissingPackage, match=r"cannot be used: \w"):
+        card(family)
+    for row in catalogue(family_name=family.partition(":")[0]):
+        assert row.state == "missing-package"
+        assert "pip install" not in row.cure and len(row.cure) > 20
+
+
+def test_clips_of_one_batch_do_not_depend_on_each_other(qwen: Encoder, gemma: Encoder):
+    for encoder in (qwen, gemma):
+        first, second = inputs_of(encoder.card, "clip", 2)
+        wide = replace(second, frames=second.frames[:, :64])  # another shape
+        together = encoder.network.clips([first, wide])
+        for place, one in enumerate((first, wide)):
+            np.testing.assert_allclose(encoder.network.clips([one])[0], together[place], atol=1e-5)
+
+
+def test_sounds_of_one_batch_do_not_depend_on_each_other(gemma: Encoder):
+    whole, other = (audio.samples for audio in inputs_of(gemma.card, "sound", 2))
+    windows = [whole, other[:5_000], np.tile(other, 3)]
+    together = gemma.network.sounds(windows)
+    for place, one in enumerate(windows):
+        np.testing.assert_allclose(gemma.network.sounds([one])[0], together[place], atol=1e-5)
+
+
+def test_a_sound_of_a_few_samples_has_a_vector(gemma: Encoder):
+    audio = inputs_of(gemma.card, "sound", 1)[0]
+    for count in (1, 100, 400):
+        assert np.isfinite(gemma.sounds([replace(audio, samples=audio.samples[:count])])).all()
+
+
+def test_when_the_frames_are_decides_the_vector_of_a_clip(qwen: Encoder):
+    clip = inputs_of(qwen.card, "clip", 1)[0]
+    plain, later, slower = (replace(clip, pts_seconds=pts) for pts in _times(clip.pts_seconds))
+    rows = qwen.clips([plain, later, slower])
+    np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)  # a clip's clock begins with it
+    assert np.abs(rows[0] - rows[2]).max() > 1e-4
+
+
+def _times(pts: np.ndarray) -> tuple[np.ndarray, ...]:
+    return pts, pts + 60, pts * 5
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_clip_may_have_fewer_frames_than_asked_for(qwen: Encoder, gemma: Encoder, count: int):
+    for encoder in (qwen, gemma):
+        clip = inputs_of(encoder.card, "clip", 1)[0]
+        frames = np.concatenate([clip.frames, clip.frames])[:count]
+        short = replace(clip, frames=frames, pts_seconds=np.arange(count) / 2)
+        assert encoder.clips([short]).shape == (1, encoder.card.dimensions)
+
+
+def test_queries_have_an_instruction_of_their_own(qwen: Encoder, gemma: Encoder):
+    for encoder in (qwen, gemma):
+        asked, stored = (np.stack(encoder.texts(["a rocket"], role)) for role in ("query", "document"))
+        assert np.abs(asked - stored).max() > 1e-4
+    name = qwen.card.name
+    said = dict(card(f"{name}&instruction=Find the scene").settings)
+    assert said["instruction"] == said["query_instruction"] == "Find the scene."
+    assert card(f"{name}&instruction=Find the scene").fingerprint != card(name).fingerprint
+
+
+@pytest.mark.parametrize("text", ["", " ", "see <|image_pad|> and <|video_pad|>", "<|image|> <|video|> <|audio|>"])
+def test_any_text_has_a_vector(qwen: Encoder, gemma: Encoder, text: str):
+    for encoder in (qwen, gemma):
+        together = np.stack(encoder.texts([text, "a rocket on the launch pad"]))
+        np.testing.assert_allclose(encoder.texts([text])[0], together[0], atol=1e-5)
+
+
+def test_another_model_is_refused(tmp_path: Path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
+    for family in ("qwen3-vl", "embedding-gemma"):
+        with pytest.raises(MissingWeights, match="bert"):
+            card(f"{family}:{tmp_path}")
+        with pytest.raises(UsageError, match="no option"):
+            card(f"{family}:{tmp_path}?pooling=max")
+
+
+def test_a_chat_template_decides_and_must_be_there(tmp_path: Path):
+    name = save_qwen3_vl(tmp_path, "Qwen3VLModel")
+    before = card(name).fingerprint
+    template = tmp_path / "chat_template.jinja"
+    template.write_text(template.read_text() + " ")
+    card.__globals__["_card"].cache_clear()
+    assert card(name).fingerprint != before
+    template.unlink()
+    card.__globals__["_card"].cache_clear()
+    with pytest.raises(MissingWeights, match=r"chat_template\.jinja is missing"):
+        card(name)
+
+
+def test_a_model_without_eyes_or_ears_takes_what_is_left(tmp_path: Path):
+    name = save_embedding_gemma(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "audio_config": None}))
+    assert card(name).accepts == ("text", "image", "clip") and card(name).sample_rate_hz is None
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 40), (3, 50), (3, 3), (50, 3)])
+def test_frames_as_thin_as_a_few_pixels_keep_their_colours(qwen: Encoder, gemma: Encoder, height: int, width: int):
+    """A processor that guesses takes a height of 1 or 3 for the number of colours."""
+    thin = np.random.default_rng(0).integers(0, 255, (2, height, width, 3), np.uint8)
+    colours_first = thin.transpose(0, 3, 1, 2)
+    clip = ClipInput(thin, np.arange(2.0))
+    for encoder, reference in ((qwen, qwen3_vl_reference), (gemma, embedding_gemma_reference)):
+        wanted = reference(encoder.card.folder, "image", list(colours_first)).numpy()
+        np.testing.assert_allclose(encoder.frames(thin), unit_length(wanted), atol=1e-5)
+        wanted = reference(encoder.card.folder, "clip", [replace(clip, frames=colours_first)]).numpy()
+        np.testing.assert_allclose(encoder.clips([clip]), unit_length(wanted), atol=1e-5)
+
+
+def test_a_frame_far_longer_than_high_is_made_higher(qwen: Encoder):
+    line = inputs_of(qwen.card, "image", 1)[0].reshape(1, 1, -1, 3)[:, :, :640]
+    higher = line.repeat(4, axis=1)
+    np.testing.assert_allclose(qwen.frames(line), qwen.frames(higher), atol=1e-6)
+    upright = line.transpose(0, 2, 1, 3)
+    assert qwen.clips([ClipInput(upright, np.zeros(1))]).shape == (1, qwen.card.dimensions)
+
+
+def test_a_clip_without_frames_is_refused(qwen: Encoder, gemma: Encoder):
+    for encoder in (qwen, gemma):
+        with pytest.raises(ValueError, match="a frame at least"):
+            encoder.clips([ClipInput(np.zeros((0, 32, 32, 3), np.uint8), np.zeros(0))])
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_every_kind_of_input_has_nearly_the_same_vector_in_less_precision(
+    qwen: Encoder, gemma: Encoder, precision: str
+):
+    for encoder in (qwen, gemma):
+        rough = loaded(f"{encoder.card.name}&precision={precision}", device="cpu").model
+        picture, clip = (inputs_of(encoder.card, kind, 1)[0] for kind in ("image", "clip"))
+        assert (rough.frames(picture[None]) @ encoder.frames(picture[None]).T).item() > 0.98
+        assert (rough.clips([clip]) @ encoder.clips([clip]).T).item() > 0.98

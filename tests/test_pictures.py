@@ -1,0 +1,132 @@
+"""A picture of any kind becomes the pixels that an encoder wants, as its own library would make them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from transforms.encoders.pictures import opened_picture, prepared
+from transforms.errors import UsageError
+from transforms.records import FrameSpec
+
+SQUARE = FrameSpec(32, 32, "stretch")
+
+
+def waves(width: int, height: int) -> NDArray[np.uint8]:
+    across, down = np.meshgrid(np.arange(width) / 9, np.arange(height) / 7)
+    return (np.stack([np.sin(across), np.cos(down), np.sin(across + down)], 2) * 120 + 128).astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(640, 360), (360, 640), (301, 299), (100, 50), (224, 224)])
+@pytest.mark.parametrize("fraction", [0.875, 0.95, 1.0])
+def test_a_crop_is_exactly_what_torchvision_cuts_out(size: tuple[int, int], fraction: float) -> None:
+    transforms = pytest.importorskip("torchvision.transforms")
+    short = int(224 / fraction)
+    library = transforms.Compose(
+        [transforms.Resize(short, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)]
+    )
+    picture = Image.fromarray(waves(*size))
+    np.testing.assert_array_equal(prepared(picture, FrameSpec(224, 224, "crop", 224 / short)), library(picture))
+
+
+def test_padding_leaves_black_around_all_of_the_picture() -> None:
+    found = prepared(np.full((20, 40, 3), 255, np.uint8), FrameSpec(32, 32, "pad"))
+    assert found.shape == (32, 32, 3) and found[8:24].min() == 255 and not found[:8].any() and not found[24:].any()
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [((640, 320), (16, 32)), ((320, 640), (32, 16)), ((10, 6), (6, 10)), ((3200, 1), (1, 32))]
+)
+def test_the_whole_picture_keeps_its_shape_and_is_never_enlarged(
+    size: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    assert prepared(waves(*size), FrameSpec(32, 32, "whole")).shape == (*wanted, 3)
+
+
+def test_without_a_size_a_picture_stays_as_it_is() -> None:
+    picture = waves(50, 30)
+    np.testing.assert_array_equal(prepared(picture, None), picture)
+
+
+def test_pictures_of_every_kind_are_the_same_picture() -> None:
+    colours = waves(48, 40)
+    wanted = prepared(colours, SQUARE)
+    assert wanted.shape == (32, 32, 3) and wanted.dtype == np.uint8
+    see_through = np.concatenate([colours, np.zeros((40, 48, 1), np.uint8)], 2)
+    kinds: list[Any] = [
+        Image.fromarray(colours),
+        colours / 255,
+        see_through,
+        Image.fromarray(see_through),
+        colours.copy(),
+    ]
+    for kind in kinds:
+        np.testing.assert_array_equal(prepared(kind, SQUARE), wanted)
+
+
+def test_grey_pictures_have_three_channels_alike() -> None:
+    grey = waves(48, 40)[:, :, 0]
+    for kind in (grey, grey[:, :, None], Image.fromarray(grey), grey / 255):
+        found = prepared(kind, SQUARE)
+        assert found.shape == (32, 32, 3) and (found[:, :, 0] == found[:, :, 2]).all()
+    assert not prepared(np.zeros((4, 4), bool).astype(np.uint8), SQUARE).any()
+
+
+def test_a_picture_of_one_pixel_is_its_colour_everywhere() -> None:
+    for fit in ("stretch", "crop", "whole"):
+        found = prepared(np.array([[[10, 20, 30]]], np.uint8), FrameSpec(8, 8, fit))  # type: ignore[arg-type]
+        assert (found == (10, 20, 30)).all()
+
+
+def test_a_picture_stands_upright_as_its_camera_says(tmp_path: Path) -> None:
+    picture = waves(40, 20)
+    turned = Image.Exif()
+    turned[274] = 6  # a quarter turn
+    for suffix in ("png", "tiff", "webp"):
+        path = tmp_path / f"one.{suffix}"
+        Image.fromarray(picture).save(path, exif=turned, **({"lossless": True} if suffix == "webp" else {}))
+        opened = opened_picture(path)
+        assert opened is not None and opened.size == (20, 40)
+        np.testing.assert_array_equal(prepared(opened, None), np.rot90(picture, -1))
+        with Image.open(path) as raw:
+            np.testing.assert_array_equal(prepared(raw, None), np.rot90(picture, -1))
+
+
+def test_what_moves_or_is_no_picture_is_not_opened(tmp_path: Path) -> None:
+    frames = [Image.fromarray(waves(8, 8)), Image.fromarray(waves(8, 8)[::-1])]
+    frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
+    (tmp_path / "words.txt").write_text("no picture")
+    assert opened_picture(tmp_path / "moves.gif") is None and opened_picture(tmp_path / "words.txt") is None
+    with pytest.raises(OSError):
+        opened_picture(tmp_path / "nothing.png")
+
+
+def test_a_picture_that_was_cut_short_is_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    Image.fromarray(waves(200, 200)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises((UsageError, OSError)):
+        opened_picture(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (np.zeros((2, 3, 4, 3), np.uint8), "a picture is"),
+        (np.zeros((4, 4, 2), np.uint8), "a picture is"),
+        (np.zeros((0, 4, 3), np.uint8), "a picture is"),
+        (np.zeros(4, np.uint8), "a picture is"),
+        (np.zeros((4, 4, 3), np.int64), "uint8 or real numbers"),
+        (np.full((4, 4, 3), 2.0), "between 0 and 1"),
+        (np.full((4, 4, 3), np.nan), "between 0 and 1"),
+        (None, "a picture is"),
+        (object(), "a picture is"),
+        (["a", "b"], "a picture is"),
+    ],
+)
+def test_what_is_no_picture_is_named(given: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        prepared(given, SQUARE)
