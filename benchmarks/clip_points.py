@@ -11,7 +11,7 @@ SCHEMA = Schema(
         DenseVector("frame", 384),
         DenseVector("frames", 384, multi=True),
         DenseVector("transcript", 384),
-        DenseVector("clip", 1184, int8=True),
+        DenseVector("clip", 1184, quantization="int8"),
     ),
     sparse=("words",),
 )

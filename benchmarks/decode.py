@@ -3,6 +3,7 @@
 Ours is limited, gives exact times and hands arrays over. The bare one decodes the same stretches, one
 process each, and throws its output away; beside it stands one bare process for the whole film, which
 no work that is cut into segments can use. Both run by turns, the median of the ratios counts.
+What further wants of the same pass cost is told as the ratio to the pass with one want and one rate.
 Key frames against every second are timed on films whose key frames are far apart.
 """
 
@@ -22,13 +23,16 @@ from transforms.media.choice import FrameChoice
 from transforms.media.decode import decode
 from transforms.media.probe import probe
 from transforms.media.sniff import MEDIA_SUFFIXES
-from transforms.records import Clip, FrameSpec, VideoInfo
+from transforms.records import Clip, FrameSpec, FrameWant, VideoInfo
 
 CHOICES = ("keyframes", "every:1s", "uniform:8")
 SPEC = FrameSpec(260, 260, "stretch")
 CLIP_SECONDS, CLIPS_A_SEGMENT = 8.0, 8
 RATE_HZ = 16000
 MARGIN_SECONDS = 2.0
+SCREEN = FrameWant(FrameSpec(1920, 1080, "whole"), "middle")
+MOTION = FrameWant(FrameSpec(224, 224, "crop", crop_fraction=0.875), "every:200ms")
+SECOND_RATE_HZ = 48000
 LONGEST_SECONDS = 900.0
 Films = Sequence[tuple[Path, VideoInfo]]
 
@@ -47,9 +51,17 @@ def segments_of(info: VideoInfo) -> list[list[Clip]]:
     return [clips[first : first + CLIPS_A_SEGMENT] for first in range(0, len(clips), CLIPS_A_SEGMENT)]
 
 
-def ours(path: Path, info: VideoInfo, choice: FrameChoice) -> None:
+def ours(
+    path: Path,
+    info: VideoInfo,
+    choice: FrameChoice,
+    *,
+    more: Sequence[FrameWant] = (),
+    rates_hz: Sequence[int] = (RATE_HZ,),
+) -> None:
+    wants = [FrameWant(SPEC, str(choice)), *more]
     for segment in segments_of(info):
-        decode(path, info, segment, choice=choice, specs=[SPEC], sample_rate_hz=RATE_HZ)
+        decode(path, info, segment, wants=wants, sample_rates_hz=rates_hz)
 
 
 def bare(path: Path, info: VideoInfo, choice: FrameChoice) -> None:
@@ -149,12 +161,28 @@ def measure(found: Films, rounds: int) -> None:
             partial(seconds_of, ours, even, choice), partial(seconds_of, bare_whole, even, choice), rounds=rounds
         )
         figure(f"our decode / one bare ffmpeg for the whole film, {choice}", ratio)
+    if even:
+        measure_further_wants(even, FrameChoice.parse("every:1s"), rounds)
     if far:
         times = [[seconds_of(ours, far, choice) for choice in choices] for _ in range(rounds)]
         keyframes, every, uniform = (statistics.median(column) for column in zip(*times, strict=True))
         for text, took in zip(CHOICES, (keyframes, every, uniform), strict=True):
             figure(f"decode where key frames are far apart, {text}", took, "s")
         figure("key frames / every:1s, decode time where key frames are far apart", keyframes / every)
+
+
+def measure_further_wants(found: Films, choice: FrameChoice, rounds: int) -> None:
+    """What more frames and more rates add to a pass."""
+    one = partial(seconds_of, ours, found, choice)
+    further = {
+        "the whole picture at the middle": partial(ours, more=[SCREEN]),
+        "a frame every 200 ms": partial(ours, more=[MOTION]),
+        "sound at 48 kHz": partial(ours, rates_hz=[RATE_HZ, SECOND_RATE_HZ]),
+        "all three": partial(ours, more=[SCREEN, MOTION], rates_hz=[RATE_HZ, SECOND_RATE_HZ]),
+    }
+    for name, decoder in further.items():
+        _, _, ratio = paired(partial(seconds_of, decoder, found, choice), one, rounds=rounds)
+        figure(f"our decode with {name} / without, {choice}", ratio)
 
 
 def main() -> None:
