@@ -1,0 +1,1 @@
+"""Vectors + temporal position -> ClipPoints: the blocks, the pooling of frames, positions, and the other fusions."""
