@@ -34,6 +34,7 @@ Pairs = Literal["words", "neighbours", "both"]
 
 #: Of a video's clips this many pairs at most teach a table of positions.
 _MOST_PAIRS_A_VIDEO = 500
+_LEAST_PAIRS_A_VIDEO = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,9 +234,13 @@ def _alike(clips: list[SampledClip], seed: int) -> Iterator[tuple[tuple[float, f
             by_video.setdefault(clip.video, []).append(clip)
     for video, own in by_video.items():
         every = [(one, other) for one in range(len(own)) for other in range(one)]
+        rows = []
         for pair in chance.permutation(len(every))[:_MOST_PAIRS_A_VIDEO]:
             one, other = (own[place] for place in every[pair])
-            yield (one.fraction, other.fraction), float(one.vectors["frame"] @ other.vectors["frame"]), video
+            alike = float(one.vectors["frame"] @ other.vectors["frame"])
+            rows.append(((one.fraction, other.fraction), alike, video))
+        if len(rows) >= _LEAST_PAIRS_A_VIDEO and np.ptp([alike for _, alike, _ in rows]) > 1e-6:
+            yield from rows  # fewer, or clips that are all alike, have no order to learn
 
 
 def _split(videos: Sequence[str], seed: int, index: str) -> Split:

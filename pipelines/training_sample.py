@@ -1,6 +1,7 @@
 """What an index gives to train on: whole videos drawn by a seed, read once, in bounded memory."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -59,11 +60,19 @@ def sample_clips(reader: Reader, *, max_clips: int, seed: int) -> list[SampledCl
     return [clips[start] for _, clips in sorted(kept.items()) for start in sorted(clips)]
 
 
-def split_videos(videos: Iterable[str], *, seed: int, learn: float = 0.6, stop: float = 0.2) -> Split:
-    """Videos, never clips, in three sets; the rest after `learn` and `stop` is for the test."""
-    order = sorted(set(videos), key=lambda video: drawn(video, seed, "split"))
-    first, second = round(learn * len(order)), round((learn + stop) * len(order))
-    return Split(frozenset(order[:first]), frozenset(order[first:second]), frozenset(order[second:]))
+def split_videos(pairs: Iterable[str], *, seed: int, shares: tuple[float, float, float] = (0.6, 0.2, 0.2)) -> Split:
+    """The videos of pairs, never their clips, in three sets, each near its share of the videos and of the pairs.
+
+    Videos come in the order that the seed draws; each goes to the set that is furthest behind.
+    """
+    count = Counter(pairs)
+    sets: tuple[list[str], ...] = ([], [], [])
+    filled = [0.0, 0.0, 0.0]
+    for video in sorted(count, key=lambda video: drawn(video, seed, "split")):
+        behind = max(range(3), key=lambda place: shares[place] - filled[place])
+        sets[behind].append(video)
+        filled[behind] += (1 / len(count) + count[video] / count.total()) / 2
+    return Split(*(frozenset(own) for own in sets))
 
 
 def neighbours(clips: list[SampledClip]) -> Iterator[tuple[SampledClip, SampledClip]]:
