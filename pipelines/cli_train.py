@@ -11,6 +11,9 @@ from transforms.errors import UsageError
 if TYPE_CHECKING:
     from pipelines.train_fusion import Report
 
+#: Those of `transforms.encoders.fusion.losses`, which imports torch.
+LOSSES = ("contrastive", "triplet", "multiple-negatives", "cosent")
+
 
 def train_fusion_command(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
@@ -34,17 +37,14 @@ def train_fusion_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train over the vectors of an index, on words beside pictures; says what it gains on videos it never saw."""
+    from pipelines.train_fusion import Pairs, train_fusion
     from transforms.encoders.fusion.trained import KINDS
 
-    losses = ("contrastive", "triplet", "multiple-negatives", "cosent")
-    from pipelines.train_fusion import Pairs
-
     chosen = loss or ("cosent" if kind == "position" else "multiple-negatives")
-    for name, value, known in (("kind", kind, KINDS), ("loss", chosen, losses), ("pairs", pairs, get_args(Pairs))):
+    for name, value, known in (("kind", kind, KINDS), ("loss", chosen, LOSSES), ("pairs", pairs, get_args(Pairs))):
         if value not in known:
             raise UsageError(f"--{name} is one of {', '.join(known)}: {value!r}")
-    from pipelines.train_fusion import train_fusion
-    from transforms.encoders.fusion.training import TrainSettings
+    from transforms.encoders.fusion.training import TrainSettings  # imports torch: after what was asked is known
 
     settings = TrainSettings(
         kind=cast(Any, kind), loss=cast(Any, chosen), epochs=epochs, seed=seed, layers=layers, rank=rank

@@ -174,7 +174,10 @@ def _train_pairs(
     settings: "TrainSettings",
     index: str,
 ) -> tuple[Report, Trained]:
-    split = _split([clip.video for clip, *_ in found], settings.seed, index)
+    cure = (
+        "Index more, with a recipe that reads speech or screens, or pair what stands side by side: --pairs neighbours"
+    )
+    split = _split([clip.video for clip, *_ in found], settings.seed, index, cure=cure)
     from transforms.encoders.fusion import held_out
     from transforms.encoders.fusion.training import Examples, train
 
@@ -207,7 +210,8 @@ def _train_table(clips: list[SampledClip], settings: "TrainSettings", index: str
     from transforms.encoders.fusion.table import ClipPairs, gain, train_table
 
     rows = list(_alike(clips, settings.seed))
-    split = _split([video for *_, video in rows], settings.seed, index)
+    cure = "Index more videos that last three clips at least and do not stand still"
+    split = _split([video for *_, video in rows], settings.seed, index, cure=cure)
     pairs = ClipPairs(
         np.array([row[0] for row in rows]), np.array([row[1] for row in rows]), [video for *_, video in rows]
     )
@@ -243,14 +247,13 @@ def _alike(clips: list[SampledClip], seed: int) -> Iterator[tuple[tuple[float, f
             yield from rows  # fewer, or clips that are all alike, have no order to learn
 
 
-def _split(videos: Sequence[str], seed: int, index: str) -> Split:
+def _split(videos: Sequence[str], seed: int, index: str, *, cure: str) -> Split:
     """The videos in three sets; raises UsageError where there are too few to say anything."""
     different = len(set(videos))
     if len(videos) < LEAST_PAIRS or different < LEAST_VIDEOS:
         raise UsageError(
-            f"{index} gives too little to train on: {len(videos)} pairs of {different} videos with words beside "
-            f"pictures; wanted are {LEAST_PAIRS} pairs of {LEAST_VIDEOS} videos at least. Index more, or take another "
-            "recipe for speech or ocr, or --pairs neighbours"
+            f"{index} gives too little to train on: {len(videos)} pairs of {different} videos; wanted are "
+            f"{LEAST_PAIRS} pairs of {LEAST_VIDEOS} videos at least. {cure}"
         )
     return split_videos(videos, seed=seed)
 

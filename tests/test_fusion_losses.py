@@ -7,7 +7,7 @@ import torch
 from tests.trained_files import units
 from transforms.encoders.fusion import held_out
 from transforms.encoders.fusion.head import FusionHead, collate, run
-from transforms.encoders.fusion.losses import TRIPLET_MARGIN, loss_of, ranking_loss
+from transforms.encoders.fusion.losses import LOSSES, TRIPLET_MARGIN, loss_of, ranking_loss
 from transforms.encoders.fusion.networks import AdapterNetwork, AttentionNetwork
 from transforms.encoders.fusion.tokens import Tokens, mean_fusion, tokens_of_clip
 
@@ -40,6 +40,40 @@ def test_cosent_counts_every_pair_of_pairs_in_the_wrong_order() -> None:
     wrong = [np.exp(scores[k] - scores[i]) for i in range(5) for k in range(5) if worth[i] > worth[k]]
     expected = np.log(1 + sum(wrong))
     assert ranking_loss(MADE, OWN, torch.from_numpy(worth).float()).item() == pytest.approx(expected, rel=1e-4)
+
+
+class Given(torch.nn.Module):
+    """A model of sentence-transformers whose vectors are its inputs."""
+
+    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return features | {"sentence_embedding": features["rows"]}
+
+
+def test_losses_and_gradients_are_those_that_the_library_gives_a_model_of_its_own() -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import losses as library
+
+    model = SentenceTransformer(modules=[Given()], device="cpu")
+    cosine = library.TripletDistanceMetric.COSINE
+    both, three = torch.cat([OWN, NEAR]), torch.cat([OWN, NEAR, STRANGE])
+    halves = torch.tensor([1.0] * 5 + [0.0] * 5)
+    worth = (three * OWN.repeat(3, 1)).sum(1)
+    triplet = library.TripletLoss(model, distance_metric=cosine, triplet_margin=TRIPLET_MARGIN)
+    cases = {
+        "contrastive": (library.ContrastiveLoss(model), 2, [both], halves),
+        "triplet": (triplet, 1, [OWN, NEAR], torch.zeros(5)),
+        "multiple-negatives": (library.MultipleNegativesRankingLoss(model), 1, [OWN, NEAR], torch.zeros(5)),
+        "cosent": (library.CoSENTLoss(model), 3, [three], worth),
+    }
+    assert set(cases) == set(LOSSES)
+    for name, (theirs, repeats, others, labels) in cases.items():
+        made, same = MADE.clone().requires_grad_(), MADE.clone().requires_grad_()
+        features = [{"rows": rows} for rows in (same.repeat(repeats, 1), *others)]
+        ours, wanted = loss_of(name, made, OWN, NEAR, STRANGE), theirs(features, labels)  # type: ignore[arg-type]
+        assert ours.item() == pytest.approx(wanted.item(), rel=1e-6) and wanted.item() > 0.0
+        ours.backward()  # type: ignore[no-untyped-call]
+        wanted.backward()
+        torch.testing.assert_close(made.grad, same.grad)
 
 
 def test_ranks_count_what_is_above_and_share_ties() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.trained_files import pooling_file, table_file, units
+from transforms.encoders.catalog import card
 from transforms.encoders.fusion.trained import Trained, read_trained, write_trained
 from transforms.errors import MissingWeights, RecipeMismatch, UsageError
 from transforms.fuse.strategies import FUSIONS
@@ -163,6 +164,36 @@ def test_a_head_without_a_text_encoder_or_with_other_tensors_is_refused(tmp_path
     settings = {key: value for key, value in PLAIN.settings().items() if key not in ("speech", "text")}
     with pytest.raises(UsageError, match=r"needs \[text\]"):
         Recipe.of(settings | {"fusion": {"strategy": "head", "head": str(file)}}).schema()
+
+
+def test_a_head_of_other_dimensions_than_the_texts_is_refused(tmp_path: Path) -> None:
+    own = {"frames": PLAIN.vector_fingerprints()["frames"], "texts": card(PLAIN.text_encoder).fingerprint}
+    file = tmp_path / "h.safetensors"
+    write_trained(Trained("head", 256, {"query": units(1, 1)}, own, sizes={"dimensions": 256}), file)
+    with pytest.raises(UsageError, match=r"vectors of 256 dimensions; the texts of .*MiniLM.* have 384"):
+        with_fusion(strategy="head", head=str(file)).schema()
+
+
+@pytest.mark.parametrize(
+    ("trained", "says"),
+    [
+        (Trained("position", 6, {"table": units(1, 9, 5)}), r"table is of shape \(9, 5\)"),
+        (Trained("position", 6, {"table": units(1, 1, 6)}), "two rows at least"),
+        (Trained("position", 6, {"table": np.full((9, 6), np.nan, np.float32)}), "table holds what is no number"),
+        (Trained("position", 6, {"rows": units(1, 9, 6)}), "KeyError: 'table'"),
+        (Trained("attention", 6, {"query": units(1, 9, 6)}), "ValueError"),
+        (
+            Trained("adapter", 6, {"down": units(1, 6, 2), "up": units(1, 2, 6), "shift": units(1, 1, 5)[0]}),
+            r"shift is of shape \(5,\)",
+        ),
+        (Trained("head", 6, {"query": units(1, 1, 6)}, sizes={"dimensions": 7}), "its network's are 7"),
+    ],
+)
+def test_tensors_of_other_shapes_than_the_file_says_are_refused(trained: Trained, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "t.safetensors"
+    write_trained(trained, file)
+    with pytest.raises(MissingWeights, match=f"is damaged.*{says}.*train it again"):
+        read_trained(file, trained.kind)
 
 
 def test_the_dimensions_of_positions(tmp_path: Path) -> None:

@@ -107,6 +107,13 @@ def test_a_question_that_positions_cannot_answer_is_refused(kind: str, asked: di
         position_query(recipe_of(kind), **asked)
 
 
+@pytest.mark.parametrize("fusion", [{"position": 0.0}, {"strategy": "head", "head": "h.safetensors"}])
+def test_a_clip_vector_without_a_position_block_cannot_be_asked_for_a_time(fusion: dict[str, object]) -> None:
+    recipe = Recipe.of(OFFLINE.settings() | {"fusion": fusion})
+    with pytest.raises(UsageError, match="they have no position block"):
+        position_query(recipe, 3.0)
+
+
 def test_a_table_knows_no_seconds(table: tuple[Float32, str]) -> None:
     with pytest.raises(UsageError, match=r"cannot tell seconds.*about a fraction"):
         position_query(recipe_of("learned", position_file=table[1]), 3.0)

@@ -183,8 +183,13 @@ class Recipe:
         if fusion.head:
             if not self.text_encoder:
                 raise UsageError(f"a head's vectors are compared with texts: the recipe {self.name!r} needs [text]")
-            texts = {"texts": card(self.text_encoder).fingerprint}
-            fusion.trained("head").check_inputs(self.vector_fingerprints() | texts)
+            head, text = fusion.trained("head"), card(self.text_encoder)
+            head.check_inputs(self.vector_fingerprints() | {"texts": text.fingerprint})
+            if head.dimensions != text.dimensions:
+                raise UsageError(
+                    f"{fusion.head} makes vectors of {head.dimensions} dimensions; the texts of {text.name}, which "
+                    f"they are compared with, have {text.dimensions}"
+                )
         if fusion.pooling_file:
             pooling = fusion.trained("pooling_file")
             pooling.check_inputs(self.vector_fingerprints())

@@ -39,6 +39,11 @@ def position_query(recipe: Recipe, seconds: float | None = None, fraction: float
     UsageError for a question that the recipe's positions cannot answer.
     """
     fusion, kind = recipe.fusion, recipe.fusion.position_kind
+    if fusion.strategy != "blocks" or fusion.position == 0.0:
+        raise UsageError(
+            f"the clip vectors of the recipe {recipe.name!r} cannot tell a time, they have no position block: "
+            f"strategy={fusion.strategy!r}, position={fusion.position}"
+        )
     if seconds is None and fraction is None:
         raise UsageError("a question about a time has seconds or a fraction of the video: both are missing")
     if fraction is not None and not 0.0 <= fraction <= 1.0:

@@ -21,6 +21,14 @@ from transforms.records import Float32
 Kind = Literal["head", "adapter", "attention", "position"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+#: The tensors that each kind has to have, and which of their axes are as long as its vectors; a head's follow its sizes.
+_TENSORS: Mapping[Kind, Mapping[str, tuple[bool, ...]]] = {
+    "head": {},
+    "adapter": {"down": (True, False), "up": (False, True), "shift": (True,)},
+    "attention": {"query": (True,)},
+    "position": {"table": (False, True)},
+}
+
 #: Raised when the networks that read these files change.
 _FORMAT = 1
 
@@ -87,7 +95,7 @@ def _read(path: str, sha256: str) -> Trained:
             about = json.loads((file.metadata() or {})["reelvec"])
             if about["format"] != _FORMAT:
                 raise UsageError(f"{path} is of format {about['format']}, this Reelvec reads {_FORMAT}; train it again")
-            return Trained(
+            trained = Trained(
                 kind=about["kind"],
                 dimensions=int(about["dimensions"]),
                 tensors={name: file.get_tensor(name) for name in file.keys()},  # noqa: SIM118  (no mapping)
@@ -97,11 +105,29 @@ def _read(path: str, sha256: str) -> Trained:
                 held_out=about["held_out"],
                 path=path,
             )
+        _check_tensors(trained)
+        return trained
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise MissingWeights(
             f"{path} is damaged, or was not made by `reelvec train-fusion` ({type(error).__name__}: {error}); "
             "train it again"
         ) from error
+
+
+def _check_tensors(trained: Trained) -> None:
+    """Raise ValueError unless the tensors are finite and have the shapes that the file says."""
+    for name, tensor in trained.tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"{name} holds what is no number")
+    for name, axes in _TENSORS[trained.kind].items():
+        shape = trained.tensors[name].shape
+        sizes = [size for size, fixed in zip(shape, axes, strict=True) if fixed]
+        if sizes != [trained.dimensions] * len(sizes):
+            raise ValueError(f"{name} is of shape {shape}, its vectors of {trained.dimensions} dimensions")
+    if trained.kind == "position" and len(trained.tensors["table"]) < 2:
+        raise ValueError("a table of positions has two rows at least")
+    if trained.kind == "head" and trained.sizes["dimensions"] != trained.dimensions:
+        raise ValueError(f"dimensions={trained.dimensions}, its network's are {trained.sizes['dimensions']}")
 
 
 def _cure(kind: Kind) -> str:
