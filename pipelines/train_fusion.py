@@ -174,9 +174,7 @@ def _train_pairs(
     settings: "TrainSettings",
     index: str,
 ) -> tuple[Report, Trained]:
-    cure = (
-        "Index more, with a recipe that reads speech or screens, or pair what stands side by side: --pairs neighbours"
-    )
+    cure = "Index more, or with a recipe that reads speech or screens, or take clips side by side: --pairs neighbours"
     split = _split([clip.video for clip, *_ in found], settings.seed, index, cure=cure)
     from transforms.encoders.fusion import held_out
     from transforms.encoders.fusion.training import Examples, train

@@ -148,9 +148,7 @@ def test_videos_are_split_and_never_their_clips() -> None:
 
 def test_too_little_to_train_on_is_said(tmp_path: Path) -> None:
     index = make_index(tmp_path / "few.reelvec", RECIPE, spoken_clips(RECIPE, videos=4))
-    with pytest.raises(
-        UsageError, match=r"too little to train on: 40 pairs of 4 videos; wanted are 64 pairs of 30 videos"
-    ):
+    with pytest.raises(UsageError, match=r"too little to train on: 40 pairs of 4 videos; wanted are 64 pairs of 30"):
         trained(index, tmp_path / "x")
 
 

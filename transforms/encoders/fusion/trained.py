@@ -21,7 +21,7 @@ from transforms.records import Float32
 Kind = Literal["head", "adapter", "attention", "position"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-#: The tensors that each kind has to have, and which of their axes are as long as its vectors; a head's follow its sizes.
+#: The tensors that each kind must have, and which of their axes are as long as its vectors; a head's follow its sizes.
 _TENSORS: Mapping[Kind, Mapping[str, tuple[bool, ...]]] = {
     "head": {},
     "adapter": {"down": (True, False), "up": (False, True), "shift": (True,)},
