@@ -1,5 +1,9 @@
 """How vectors of several kinds become one, and what that one can and cannot tell."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -175,6 +179,18 @@ def test_the_lookup_computes_what_the_docs_say(query, clip, seed):
     expected = sum(weight[name] ** 2 * float(asked[name] @ held[name]) for name in shared)
     expected /= np.sqrt(sum(weight[name] ** 2 for name in asked)) * np.sqrt(sum(weight[name] ** 2 for name in held))
     assert float(lay_out(asked, RECIPE) @ lay_out(held, RECIPE)) == pytest.approx(expected, abs=1e-5)
+
+
+def docs_blocks(language: str) -> list[str]:
+    text = (Path(__file__).parents[1] / "docs/fusion.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_examples_of_the_docs_are_right():
+    (code,) = docs_blocks("python")
+    exec(compile(code, "docs/fusion.md", "exec"), {})
+    (recipe,) = docs_blocks("toml")
+    assert Recipe.of({"name": "docs", **tomllib.loads(recipe)}).fusion.strategy == "joint"
 
 
 def test_a_query_without_a_block_cannot_be_laid_out():

@@ -1,11 +1,12 @@
 """How the vectors of a clip become its `clip` vector: the [fusion] section of a recipe."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from transforms.encoders.cards import Card
 from transforms.encoders.fusion.trained import Kind, Trained, read_trained
 from transforms.encoders.weights import sha256_of
 from transforms.errors import MissingWeights, UsageError
@@ -109,6 +110,33 @@ class FusionSettings:
     def trained(self, name: str) -> Trained:
         """What is in the file of a setting (head, pooling_file, position_file). Raises MissingWeights, UsageError."""
         return read_trained(getattr(self, name), _FILES[name][0])
+
+    def check_trained(
+        self, recipe_name: str, prints: Callable[[], Mapping[str, str]], text: Card | None, frames: Card | None
+    ) -> None:
+        """Raise MissingWeights, RecipeMismatch or UsageError for a trained part that does not belong to a recipe.
+
+        `prints` gives the fingerprints of the recipe's vectors; `text` and `frames` are its encoders.
+        """
+        if self.head:
+            if text is None:
+                raise UsageError(f"a head's vectors are compared with texts: the recipe {recipe_name!r} needs [text]")
+            head = self.trained("head")
+            head.check_inputs({**prints(), "texts": text.fingerprint})
+            if head.dimensions != text.dimensions:
+                raise UsageError(
+                    f"{self.head} makes vectors of {head.dimensions} dimensions; the texts of {text.name}, which "
+                    f"they are compared with, have {text.dimensions}"
+                )
+        if self.pooling_file:
+            pooling = self.trained("pooling_file")
+            pooling.check_inputs(prints())
+            if frames is None or pooling.dimensions != frames.dimensions:
+                made_by, size = (frames.name, frames.dimensions) if frames else ("a recipe without [frames]", 0)
+                raise UsageError(
+                    f"{self.pooling_file} pools frames of {pooling.dimensions} dimensions; those of {made_by} have "
+                    f"{size}"
+                )
 
     @property
     def position_dimensions(self) -> int:

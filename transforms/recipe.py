@@ -175,30 +175,8 @@ class Recipe:
                     f"[joint] wants an encoder that takes pictures and words in one input, as qwen3-vl and "
                     f"embedding-gemma do; {encoder} takes them one by one"
                 )
-        self._check_trained()
-
-    def _check_trained(self) -> None:
-        """Raise MissingWeights, RecipeMismatch or UsageError for a trained part that does not belong here."""
-        fusion = self.fusion
-        if fusion.head:
-            if not self.text_encoder:
-                raise UsageError(f"a head's vectors are compared with texts: the recipe {self.name!r} needs [text]")
-            head, text = fusion.trained("head"), card(self.text_encoder)
-            head.check_inputs(self.vector_fingerprints() | {"texts": text.fingerprint})
-            if head.dimensions != text.dimensions:
-                raise UsageError(
-                    f"{fusion.head} makes vectors of {head.dimensions} dimensions; the texts of {text.name}, which "
-                    f"they are compared with, have {text.dimensions}"
-                )
-        if fusion.pooling_file:
-            pooling = fusion.trained("pooling_file")
-            pooling.check_inputs(self.vector_fingerprints())
-            size = card(self.frame_encoder).dimensions if self.frame_encoder else 0
-            if pooling.tensors["query"].shape != (size,):
-                raise UsageError(
-                    f"{fusion.pooling_file} pools frames of {pooling.dimensions} dimensions; those of "
-                    f"{self.frame_encoder or 'this recipe, which has no [frames],'} have {size}"
-                )
+        named = {name: card(encoder) for name, encoder in self.encoders().items()}
+        self.fusion.check_trained(self.name, self.vector_fingerprints, named.get("text"), named.get("frames"))
 
     @property
     def segmenter(self) -> str:

@@ -66,7 +66,7 @@ def change(before: NDArray[np.float64], after: NDArray[np.float64], videos: Sequ
     names = sorted(set(videos))
     place = {name: index for index, name in enumerate(names)}
     owner = np.array([place[name] for name in videos])
-    gain = np.bincount(owner, weights=after - before, minlength=len(names))
+    gain = np.bincount(owner, weights=after - before, minlength=len(names)).astype(np.float64)
     count = np.bincount(owner, minlength=len(names)).astype(np.float64)
     random = np.random.default_rng(seed)
     drawn = random.integers(0, len(names), (_DRAWS, len(names)))
