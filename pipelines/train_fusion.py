@@ -5,7 +5,7 @@ Nothing is labelled by hand: words that are spoken or shown stand beside picture
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -99,7 +99,7 @@ def train_fusion(
     if not report.gained and not keep_anyway:
         return report
     write_trained(trained, out)
-    return Report(**{**_fields(report), "written": str(out)})
+    return replace(report, written=str(out))
 
 
 class _Source:
@@ -270,7 +270,3 @@ def _report(
         decides=decides,
         written="",
     )
-
-
-def _fields(report: Report) -> dict[str, Any]:
-    return {name: getattr(report, name) for name in Report.__dataclass_fields__}
