@@ -24,6 +24,7 @@ from typer.core import TyperGroup
 
 from pipelines.cli_encoders import encoders, weights
 from pipelines.cli_fit import fit
+from pipelines.cli_train import train_fusion_command
 from transforms.errors import IndexLocked, ReelvecError, UsageError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ app.add_typer(dlq)
 app.add_typer(fit)
 app.add_typer(weights)
 app.command("encoders")(encoders)
+app.command("train-fusion")(train_fusion_command)
 
 
 def _seconds(text: str | float) -> float:

@@ -11,7 +11,7 @@ from transforms.encoders.catalog import card
 from transforms.encoders.light import text_query
 from transforms.encoders.words import query_vector, terms_of
 from transforms.errors import RecipeMismatch, UsageError
-from transforms.fuse import as_block, lay_out
+from transforms.fuse.blocks import as_block, lay_out
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
 from transforms.index.query import AUTO, EVERY_CLIP, Hit, search_clips
@@ -126,7 +126,7 @@ class Searcher:
                 words = query_vector(text, self.recipe.words_encoder)
                 if words is not None and len(words.indices):
                     vectors[name] = words
-            elif name == "clip":
+            elif name == "clip" and not self.recipe.clip_encoder:
                 askable = [block for block in TEXT_BLOCKS if block in held and self.takes_text(block)]
                 found = {block: self._text_in(block, text, encoded) for block in askable}
                 blocks = {block: as_block(vector) for block, vector in found.items() if np.any(vector)}
@@ -158,7 +158,9 @@ class Searcher:
         return name in ("words", "clip") or card(self.encoder_of(name)).text_queries
 
     def encoder_of(self, name: str) -> str:
-        """The encoder that filled the named vector, a dense one other than `clip`."""
+        """The encoder that filled the named vector, or whose texts a fused `clip` is compared with."""
+        if name == "clip" and self.recipe.clip_encoder:
+            return self.recipe.clip_encoder
         section = _SECTION_OF.get(name, "text")
         return self.recipe.encoders()[section]
 

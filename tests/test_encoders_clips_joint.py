@@ -168,3 +168,39 @@ def test_every_kind_of_input_has_nearly_the_same_vector_in_less_precision(
         picture, clip = (inputs_of(encoder.card, kind, 1)[0] for kind in ("image", "clip"))
         assert (rough.frames(picture[None]) @ encoder.frames(picture[None]).T).item() > 0.98
         assert (rough.clips([clip]) @ encoder.clips([clip]).T).item() > 0.98
+
+
+def test_words_go_in_beside_the_pictures_as_the_library_takes_them(qwen: Encoder, gemma: Encoder):
+    for encoder, reference in ((qwen, qwen3_vl_reference), (gemma, embedding_gemma_reference)):
+        first, second = inputs_of(encoder.card, "clip", 2)
+        spoken = [replace(first, words="a rocket on the launch pad"), second, replace(first, words="stop")]
+        wanted = reference(encoder.card.folder, "clip", spoken).numpy()
+        rows = encoder.clips(spoken)
+        np.testing.assert_allclose(rows, unit_length(wanted), atol=1e-5)
+        assert np.abs(rows[0] - rows[2]).max() > 1e-4  # the words decide
+        np.testing.assert_allclose(encoder.clips([second])[0], rows[1], atol=1e-5)
+
+
+def test_words_that_stand_for_pictures_are_words(qwen: Encoder, gemma: Encoder):
+    for encoder in (qwen, gemma):
+        clip = inputs_of(encoder.card, "clip", 1)[0]
+        rows = encoder.clips([replace(clip, words="see <|video_pad|> <|image_pad|> <|video|> <|audio|> <|image|>")])
+        assert np.isfinite(rows).all()
+
+
+def test_many_words_go_in_by_windows(qwen: Encoder):
+    few = Encoder(replace(qwen.card, longest_tokens=4), qwen.network)
+    clip = inputs_of(qwen.card, "clip", 1)[0]
+    text = "a rocket on the launch pad"
+    pieces = [piece for piece, _ in few._pieces(text, "")]
+    weights = [weight for _, weight in few._pieces(text, "")]
+    assert len(pieces) > 1
+    rows = qwen.clips([replace(clip, words=piece) for piece in pieces])
+    wanted = unit_length((rows * np.array(weights, np.float32)[:, None]).sum(0, keepdims=True))
+    np.testing.assert_allclose(few.clips([replace(clip, words=text)]), wanted, atol=1e-5)
+
+
+def test_a_model_that_takes_no_words_beside_pictures_says_so(qwen: Encoder):
+    plain = Encoder(replace(qwen.card, takes_words=False), qwen.network)
+    with pytest.raises(UsageError, match="takes no words"):
+        plain.clips([replace(inputs_of(qwen.card, "clip", 1)[0], words="stop")])

@@ -112,6 +112,8 @@ def _with_options(plain: Card, asked: Name) -> Card:
         changed = _projected(changed, Path(pca).expanduser())
     if size := asked.number("dimensions", 0) if asked.option("dimensions") else 0:
         changed = _truncated(changed, size, asked)
+    if adapter := asked.option("adapter"):
+        changed = _adapted(changed, Path(adapter).expanduser())
     if changed.text_encoder and asked.options:
         text = Name.parse(changed.text_encoder)
         kept = {key: value for key, value in asked.options if key in ("pca", "dimensions", "matryoshka")}
@@ -130,6 +132,23 @@ def _truncated(plain: Card, size: int, asked: Name) -> Card:
         )
     settings = (*plain.settings, ("keep_dimensions", size))
     return replace(plain, dimensions=size, space=f"{plain.space}/{size}", settings=settings)
+
+
+def _adapted(plain: Card, path: Path) -> Card:
+    """The card with an adapter over what is no text. Raises UsageError for one of other vectors."""
+    from transforms.encoders.fusion.trained import read_trained
+
+    trained = read_trained(path, "adapter")
+    if not any(kind in plain.accepts for kind in ("image", "sound", "clip")):
+        raise UsageError(
+            f"an adapter brings pictures, sounds or clips nearer to texts; {plain.name} takes none of them"
+        )
+    if trained.dimensions != plain.dimensions:
+        raise UsageError(
+            f"{path} adapts vectors of {trained.dimensions} dimensions; those of {plain.name} have {plain.dimensions}"
+        )
+    trained.check_inputs({"encoder": plain.fingerprint})
+    return replace(plain, settings=(*plain.settings, ("adapter", sha256_of(path))))
 
 
 def _projected(plain: Card, path: Path) -> Card:

@@ -6,7 +6,7 @@ float32 unit vectors of the card's dimensions.
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from transforms.encoders.batching import SharedBatches
 from transforms.encoders.cards import Card
 from transforms.encoders.device import in_halves
 from transforms.encoders.family import family
+from transforms.encoders.fusion.adapter import Adapter
 from transforms.encoders.network import ClipInput, Detected, Kind, Network, Pixels, Role, Where
 from transforms.encoders.reduce import Reduction
 from transforms.encoders.windows import pooled, sound_windows, text_windows, unit_length
@@ -30,6 +31,7 @@ class Encoder:
     network: Network
     where: Where = Where()
     reduction: Reduction = Reduction()
+    adapter: Adapter | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class Encoder:
         """Frames (n, height, width, 3) uint8 of the card's size -> unit vectors (n, dim)."""
         self._takes("image")
         check_pixels(pixels, self.card)
-        return self._unit(self._rows("frames", pixels))
+        return self._adapted(self._unit(self._rows("frames", pixels)))
 
     def sounds(self, sounds: Sequence[Audio]) -> Float32:
         """Sounds at the card's rate -> unit vectors (n, dim); long ones in windows, weighted by their length."""
@@ -85,14 +87,16 @@ class Encoder:
             longest = round(self.card.longest_seconds * audio.sample_rate_hz)
         pieces = [sound_windows(usable_samples(audio.samples), longest) for audio in sounds]
         rows = self._rows("sounds", [piece for sound in pieces for piece, _ in sound])
-        return self._pooled(rows, pieces)
+        return self._adapted(self._pooled(rows, pieces))
 
     def clips(self, clips: Sequence[ClipInput]) -> Float32:
-        """Clips, their frames of the card's size -> unit vectors (n, dim)."""
+        """Clips, their frames of the card's size -> unit vectors (n, dim); long words in windows."""
         self._takes("clip")
         for clip in clips:
             check_pixels(clip.frames, self.card)
-        return self._unit(self._rows("clips", list(clips)))
+        pieces = [self._clip_pieces(clip) for clip in clips]
+        rows = self._rows("clips", [piece for clip in pieces for piece, _ in clip])
+        return self._adapted(self._pooled(rows, pieces))
 
     def transcribe(self, audio: Audio) -> Transcript:
         """The words of one stretch of sound."""
@@ -128,6 +132,17 @@ class Encoder:
         used = len(self.network.token_spans(prompt)) if prompt else 0
         pieces = text_windows(body, self.network.token_spans(body), max(1, longest - used))
         return [(prompt + piece, weight) for piece, weight in pieces]
+
+    def _clip_pieces(self, clip: ClipInput) -> list[tuple[ClipInput, float]]:
+        if not clip.words:
+            return [(clip, 1.0)]
+        if not self.card.takes_words:
+            raise UsageError(f"{self.card.name} takes no words beside the pictures of a clip")
+        return [(replace(clip, words=piece), weight) for piece, weight in self._pieces(_encodable(clip.words), "")]
+
+    def _adapted(self, vectors: Float32) -> Float32:
+        """What is no text goes through the adapter, where there is one; texts are what it was trained towards."""
+        return vectors if self.adapter is None or not len(vectors) else self.adapter.apply(vectors)
 
     def _rows(self, what: str, items: Any) -> Float32:
         """One row an item; sub-batches fit the device, and are halved where its memory is full."""

@@ -17,7 +17,7 @@ from typing import Self
 from transforms.errors import UsageError
 
 #: What every family understands; each of them adds its own in `describe`.
-COMMON_OPTIONS = ("dimensions", "matryoshka", "pca", "precision", "compile", "unsafe")
+COMMON_OPTIONS = ("dimensions", "matryoshka", "pca", "adapter", "precision", "compile", "unsafe")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,11 +36,15 @@ class Where:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipInput:
-    """One clip for a whole-clip encoder: frames (k, height, width, 3) uint8 and their times (k,), and its sound."""
+    """One clip for a whole-clip encoder: frames (k, height, width, 3) uint8 and their times (k,), and its sound.
+
+    `words` is what is said and shown, for networks whose card says that they take it.
+    """
 
     frames: Pixels
     pts_seconds: NDArray[np.float64]
     audio: Audio | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

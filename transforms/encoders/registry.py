@@ -68,10 +68,13 @@ def load_encoder(found: Card, device: str) -> "Encoder":
 
 def _load(found: Card, where: Where) -> "Encoder":
     from transforms.encoders.encoder import Encoder
+    from transforms.encoders.fusion.adapter import load_adapter
 
     network = family(found.family).load_module().load(found, where)
     network.where = where
-    return Encoder(found, network, where, _reduction(found))
+    adapter = Name.parse(found.name).option("adapter")
+    adapted = load_adapter(Path(adapter).expanduser()) if adapter else None
+    return Encoder(found, network, where, _reduction(found), adapted)
 
 
 def _reduction(found: Card) -> "Reduction":

@@ -48,18 +48,18 @@ class Qwen3VlNetwork(Network):
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
-        contents = [{"type": "text", "text": self._plain(text) or "NULL"} for text in texts]
+        contents = [[{"type": "text", "text": self._plain(text) or "NULL"}] for text in texts]
         return self._last_token(contents, self.instructions[role])
 
     def frames(self, pixels: Pixels) -> Float32:
         """(n, dim)."""
-        contents = [{"type": "image"} for _ in pixels]
+        contents = [[{"type": "image"}] for _ in pixels]
         settings = {"size": IMAGE_SIZE, **LAYOUT}
         given = {"images": [[picture] for picture in widened(pixels)], "images_kwargs": settings}
         return self._last_token(contents, self.instructions["document"], **given)
 
     def clips(self, clips: Sequence[ClipInput]) -> Float32:
-        """(n, dim); the model sees frames in pairs, so a single one stands twice."""
+        """(n, dim); the model sees frames in pairs, so a single one stands twice. Words follow the frames."""
         pairs = [_at_least_two(clip) for clip in clips]
         settings = {
             "video_metadata": [frame_times(clip) for clip in pairs],
@@ -69,20 +69,22 @@ class Qwen3VlNetwork(Network):
             **LAYOUT,
         }
         given = {"videos": [widened(clip.frames) for clip in pairs], "videos_kwargs": settings}
-        return self._last_token([{"type": "video"} for _ in clips], self.instructions["document"], **given)
+        words = [[{"type": "text", "text": self._plain(clip.words)}] if clip.words else [] for clip in clips]
+        contents = [[{"type": "video"}, *said] for said in words]
+        return self._last_token(contents, self.instructions["document"], **given)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
         return token_spans(self.processor.tokenizer, text)
 
-    def _last_token(self, contents: Sequence[Mapping[str, str]], instruction: str, **given: Any) -> Float32:
+    def _last_token(self, contents: Sequence[list[dict[str, str]]], instruction: str, **given: Any) -> Float32:
         """(n, dim): the last layer where each conversation ends."""
         import torch
 
         turns = [
             [
                 {"role": "system", "content": [{"type": "text", "text": instruction}]},
-                {"role": "user", "content": [content]},
+                {"role": "user", "content": content},
             ]
             for content in contents
         ]
@@ -148,6 +150,7 @@ def describe(name: Name, folder: Path) -> Card:
         frames_per_clip=frames,
         frame_choice=f"uniform:{frames}",
         longest_tokens=max(1, min(text["max_position_embeddings"], WIDEST_TOKENS) - around),
+        takes_words=True,
         matryoshka_dimensions=tuple(config.get("matryoshka_dimensions") or ()),
         settings=(("instruction", document), ("query_instruction", query), ("chat_template", _template(folder))),
     )
