@@ -126,7 +126,7 @@ def load(card: Card, where: Where) -> EmbeddingGemmaNetwork:
     """The model of a card."""
     from transformers import EmbeddingGemma2Model, EmbeddingGemma2Processor
 
-    whole = pretrained(EmbeddingGemma2Model, card.folder, unsafe=False)
+    whole = pretrained(EmbeddingGemma2Model, card.folder, unsafe=Name.parse(card.name).flag("unsafe"))
     model: Any = placed(whole, where)
     if where.precision == "int8" and "image" in card.accepts:  # it asks this layer's weights for their type
         model.vision_tower.patch_embedder.input_proj = whole.vision_tower.patch_embedder.input_proj

@@ -173,7 +173,7 @@ def load(card: Card, where: Where) -> Qwen3VlNetwork:
     """The model of a card."""
     from transformers import Qwen3VLModel, Qwen3VLProcessor
 
-    model = pretrained(Qwen3VLModel, card.folder, unsafe=False)
+    model = pretrained(Qwen3VLModel, card.folder, unsafe=Name.parse(card.name).flag("unsafe"))
     processor = Qwen3VLProcessor.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
     said = dict(card.settings)
     instructions: dict[Role, str] = {"document": str(said["instruction"]), "query": str(said["query_instruction"])}
