@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.families import text as tiny
-from tests.families.tiny import TEXTS
+from tests.families.tiny import TEXTS, without
 from transforms.encoders.catalog import card
 from transforms.encoders.families import fitted, pooled_text, sentence
 from transforms.encoders.names import Name
@@ -222,8 +224,6 @@ def test_the_default_prompt_serves_roles_without_their_own():
 
 
 def test_the_last_token_is_the_texts_own_whatever_side_the_tokenizer_pads(names, tmp_path):
-    import shutil
-
     plain = names("gpt2")
     folder = shutil.copytree(folder_of(plain), tmp_path / "left")
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -431,14 +431,25 @@ def test_a_projection_that_is_pickled_is_refused_unless_trusted(tmp_path):
 
 
 def test_tensors_that_are_missing_are_never_random(tmp_path):
-    from safetensors.torch import load_file, save_file
+    pooled, whole = tmp_path / "pooled", tmp_path / "whole"
+    for folder, name in (
+        (pooled, tiny.save_pooled(pooled, kind="bert", pooling="mean")),
+        (whole / "model", tiny.save_sentence(whole)),
+    ):
+        without(folder, "layer.1.")
+        with pytest.raises(MissingWeights, match="would be random numbers"):
+            embed(name, "cats")
 
-    name = tiny.save_pooled(tmp_path, kind="bert", pooling="mean")
-    tensors = load_file(tmp_path / "model.safetensors")
-    kept = {key: tensor for key, tensor in tensors.items() if "layer.1." not in key}
-    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(MissingWeights, match="would be random numbers"):
-        embed(name, "cats")
+
+def test_tensors_that_no_vector_needs_may_be_missing(tmp_path):
+    for save in (tiny.save_sentence, partial(tiny.save_pooled, kind="bert", pooling="mean")):
+        folder = tmp_path / str(save)[:20]
+        wanted = embed(save(folder), "cats")[0]
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        without(copy, "pooler.")
+        name = f"sentence-transformers:{copy / 'model'}" if (copy / "model").is_dir() else f"transformers-text:{copy}"
+        np.testing.assert_allclose(embed(name, "cats")[0], wanted, atol=1e-6)
+        shutil.rmtree(copy)
 
 
 def test_a_damaged_model_is_a_clear_error(tmp_path):

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from transforms.encoders.cards import Card
+from transforms.encoders.families.pooled_text import UNUSED
 from transforms.encoders.folders import hub_card, pinned, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Role, Where, as_float32
@@ -208,7 +209,7 @@ def load(card: Card, where: Where) -> ColbertNetwork:
     name, folder = Name.parse(card.name), card.folder
     unsafe, dense = name.flag("unsafe"), _heads(name, folder)
     first = folder / (read_list(folder, "modules.json")[0].get("path", "") if dense else "")
-    model = placed(pretrained(AutoModel, first, unsafe=unsafe), where)
+    model = placed(pretrained(AutoModel, first, unsafe=unsafe, may_miss=UNUSED), where)
     if dense:
         heads = [_dense(place, unsafe) for place in dense]
     else:

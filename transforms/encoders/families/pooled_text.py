@@ -35,6 +35,8 @@ from transforms.errors import MissingWeights
 from transforms.records import Float32
 
 POOLINGS = ("mean", "weighted", "max", "cls", "last", "attention")
+#: What only the heads read that models were trained with: the tokens are pooled here.
+UNUSED = ("pooler.",)
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "dim", "embed_dim")
 _ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 
@@ -138,7 +140,7 @@ def load(card: Card, where: Where) -> PooledText:
     settings, unsafe = dict(card.settings), Name.parse(card.name).flag("unsafe")
     model_class = getattr(transformers, _ENCODERS.get(config.get("model_type", ""), "AutoModel"))
     eager = {"attn_implementation": "eager"} if settings["pooling"] == "attention" else {}
-    model = pretrained(model_class, card.folder, unsafe=unsafe, **eager)
+    model = pretrained(model_class, card.folder, unsafe=unsafe, may_miss=UNUSED, **eager)
     if model_class is transformers.AutoModel and getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
     tokenizer = transformers.AutoTokenizer.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)

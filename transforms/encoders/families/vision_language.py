@@ -34,6 +34,8 @@ _MODELS = {
     "flava": ("FlavaModel", 0),
     "blip-2": ("Blip2ForImageTextRetrieval", 0),
 }
+#: Their text and image projections read the last layer itself.
+_UNUSED = {"flava": ("pooler.",), "align": ("pooler.",)}
 #: In older settings a size is one number: the short side for these, both sides for the others.
 _BY_SHORT_SIDE = ("clip", "metaclip_2")
 #: Where the config describes the text tower: the language model beside BLIP-2's Q-Former is not used.
@@ -170,7 +172,8 @@ def load(card: Card, where: Where) -> VisionLanguageNetwork:
     config = read_config(card.folder)
     class_name, pad_to = _MODELS[config["model_type"]]
     unsafe = Name.parse(card.name).flag("unsafe")
-    model = pretrained(getattr(transformers, class_name), card.folder, unsafe=unsafe)
+    unused = _UNUSED.get(config["model_type"], ())
+    model = pretrained(getattr(transformers, class_name), card.folder, unsafe=unsafe, may_miss=unused)
     tokenizer = transformers.AutoTokenizer.from_pretrained(card.folder, local_files_only=True)
     seen: Any = transformers.AutoImageProcessor
     processor = seen.from_pretrained(card.folder, local_files_only=True)

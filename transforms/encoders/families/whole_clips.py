@@ -37,6 +37,7 @@ class _Kind:
     dimensions: str = "hidden_size"
     frames: str = "num_frames"
     side: str = "image_size"
+    unused: tuple[str, ...] = ()  # parts of the names of tensors that no clip's vector needs
 
 
 def _last_layer(model: Any, pixels: Any) -> Any:
@@ -56,7 +57,7 @@ _KINDS = {
     "videomae": _Kind("VideoMAEModel", _last_layer, ("mean", "max")),
     "vjepa2": _Kind("VJEPA2Model", _encoded, ("mean", "max"), frames="frames_per_clip", side="crop_size"),
     "timesformer": _Kind("TimesformerModel", _last_layer, ("cls", "mean", "max")),
-    "vivit": _Kind("VivitModel", _last_layer, ("cls", "mean", "max")),
+    "vivit": _Kind("VivitModel", _last_layer, ("cls", "mean", "max"), unused=("pooler.",)),
 }
 _POOLED: dict[str, Callable[[Any], Any]] = {
     "mean": lambda tokens: tokens.mean(1),
@@ -172,7 +173,7 @@ def load(card: Card, where: Where) -> WholeClipNetwork:
 
     kind = _KINDS[read_config(card.folder)["model_type"]]
     unsafe = Name.parse(card.name).flag("unsafe")
-    model = pretrained(getattr(transformers, kind.model), card.folder, unsafe=unsafe)
+    model = pretrained(getattr(transformers, kind.model), card.folder, unsafe=unsafe, may_miss=kind.unused)
     tokenizer = None
     if "text" in card.accepts:
         tokenizer = transformers.AutoTokenizer.from_pretrained(card.folder, local_files_only=True)
