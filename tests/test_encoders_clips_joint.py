@@ -17,6 +17,7 @@ from tests.families.clips_joint import (
 from tests.families.tiny import inputs_of, pickled
 from transforms.encoders.catalog import card
 from transforms.encoders.encoder import Encoder
+from transforms.encoders.family import family as family_of
 from transforms.encoders.listing import catalogue
 from transforms.encoders.network import ClipInput
 from transforms.encoders.registry import loaded
@@ -38,6 +39,7 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 def test_a_family_that_cannot_be_installed_says_why(family: str):
     with pytest.raises(MissingPackage, match=r"cannot be used: \w"):
         card(family)
+    assert family_of(family.partition(":")[0]).module == ""  # there is no code of it
     for row in catalogue(family_name=family.partition(":")[0]):
         assert row.state == "missing-package"
         assert "pip install" not in row.cure and len(row.cure) > 20

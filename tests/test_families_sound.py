@@ -187,7 +187,7 @@ def test_other_tensors_are_not_vggish(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"features.0.weight": torch.zeros(64, 1, 3, 3)}, tmp_path / "model.safetensors")
-    with pytest.raises(MissingWeights, match="not the tensors of torchvggish's network"):
+    with pytest.raises(MissingWeights, match="not those of torchvggish's network"):
         loaded(f"vggish:{tmp_path}", device="cpu")
 
 

@@ -17,7 +17,8 @@ from transforms.encoders.catalog import card
 from transforms.encoders.families import fitted, pooled_text, sentence
 from transforms.encoders.names import Name
 from transforms.encoders.registry import loaded
-from transforms.encoders.text_models import longest_pass, passes, split_ids, token_spans, whole_texts
+from transforms.encoders.text_models import longest_pass, passes, token_spans, whole_texts
+from transforms.encoders.windows import split_ids
 from transforms.errors import MissingWeights, UsageError
 
 ROOT = Path(__file__).parents[1]

@@ -44,9 +44,7 @@ def describe(name: str) -> Card:
     if plain in PACKAGED and not asked.revision:
         asked.check_options()
         return _with_options(replace(PACKAGED[plain], identity=plain), asked)
-    if found.unavailable:
-        raise MissingPackage(f"{name} cannot be used: {found.unavailable}")
-    if missing := found.missing_packages:
+    if not found.unavailable and (missing := found.missing_packages):
         raise MissingPackage(
             f"{name} needs the package {' and '.join(missing)}; install it with: pip install 'reelvec[{found.extra}]'"
         )

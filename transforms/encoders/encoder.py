@@ -17,7 +17,7 @@ from transforms.encoders.device import in_halves
 from transforms.encoders.family import family
 from transforms.encoders.network import ClipInput, Detected, Kind, Network, Pixels, Role, Where
 from transforms.encoders.reduce import Reduction
-from transforms.encoders.windows import pooled, sound_windows, text_windows, unit_length
+from transforms.encoders.windows import encodable, pooled, sound_windows, text_windows, unit_length
 from transforms.errors import BadVectors, UsageError
 from transforms.records import Audio, Float32, Transcript
 
@@ -62,7 +62,7 @@ class Encoder:
         """One unit vector (dim,) a text, or (tokens, dim) of a late-interaction model; prompts are put in here."""
         self._takes("text")
         prompt = str(dict(self.card.settings).get(f"{role}_prompt", ""))
-        whole = [prompt + _encodable(text) for text in texts]
+        whole = [prompt + encodable(text) for text in texts]
         if self.card.multivector:
             tokens = self._batches[f"texts {role}"](whole)
             return [self._unit(self._checked(np.asarray(rows, np.float32))) for rows in tokens]
@@ -197,8 +197,3 @@ def _writable(batch: Any) -> Any:
 
 def _as_float32(row: Any) -> Any:
     return row if isinstance(row, list) else np.asarray(row, np.float32)
-
-
-def _encodable(text: str) -> str:
-    # A lone surrogate, as an undecodable command line argument holds, is refused by tokenizers.
-    return text.encode("utf-8", "replace").decode()

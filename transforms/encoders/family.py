@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Literal
 
 from transforms.encoders.cards import Modality
-from transforms.errors import UsageError
+from transforms.errors import MissingPackage, UsageError
 
 WeightsFrom = Literal["hub", "package", "service", "corpus", "nothing"]
 
@@ -28,7 +28,7 @@ class Family:
     name: str
     about: str
     modality: Modality
-    module: str  # under transforms.encoders.families
+    module: str  # under transforms.encoders.families; "" for one that no installation can use
     packages: tuple[str, ...] = ()  # as they are imported
     extra: str = "offline"  # of setup.py: what installs the packages
     text_queries: Literal["yes", "no", "by model"] = "no"
@@ -40,7 +40,9 @@ class Family:
     unavailable: str = ""  # why no installation can use it; "" for every other family
 
     def load_module(self) -> ModuleType:
-        """The family's code; raises ModuleNotFoundError where its packages are missing."""
+        """The family's code; raises MissingPackage for a family that no installation can use."""
+        if self.unavailable:
+            raise MissingPackage(f"{self.name} cannot be used: {self.unavailable}")
         return import_module(f"transforms.encoders.families.{self.module}")
 
     @property
@@ -228,7 +230,7 @@ _SOUND = (
         "passt",
         "PaSST, a patchout spectrogram transformer",
         "sound",
-        "passt",
+        "",
         ("hear21passt",),
         "sound",
         unavailable="hear21passt 0.0.26 needs torchaudio, and torchaudio 2.11 does not load beside torch 2.15",
@@ -322,7 +324,7 @@ _VIDEO = (
         "languagebind",
         "video, pictures, sound and text in one space",
         "video",
-        "languagebind_clips",
+        "",
         ("languagebind",),
         "languagebind",
         "yes",
@@ -333,7 +335,7 @@ _VIDEO = (
         "imagebind",
         "pictures, sound and text in one space",
         "video",
-        "imagebind_clips",
+        "",
         ("imagebind.models",),
         "imagebind",
         "yes",

@@ -117,13 +117,6 @@ def token_ids(tokenizer: Any, texts: Sequence[str], *, special: bool = True) -> 
     return [ids or [alone] for ids in found]
 
 
-def split_ids(ids: Sequence[int], longest: int) -> list[list[int]]:
-    """The tokens in pieces of nearly equal length, none longer than `longest`; one empty piece for none."""
-    pieces = max(1, -(-len(ids) // longest))
-    bounds = np.linspace(0, len(ids), pieces + 1).round().astype(int)
-    return [list(ids[start:end]) for start, end in pairwise(bounds)]
-
-
 def passes(lengths: Sequence[int]) -> Iterable[list[int]]:
     """The places of texts of these lengths in groups of like length, each of which one forward pass holds."""
     group: list[int] = []
@@ -134,16 +127,6 @@ def passes(lengths: Sequence[int]) -> Iterable[list[int]]:
         group.append(place)
     if group:
         yield group
-
-
-def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
-    """Tokens and mask, (n, longest) int64 tensors; the padding stands at the right whatever the tokenizer prefers."""
-    import torch
-
-    longest = max(len(row) for row in rows)
-    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-    return ids, mask
 
 
 def whole_texts(

@@ -23,16 +23,15 @@ from transforms.encoders.network import Network, Role, Where, as_float32
 from transforms.encoders.precision import placed
 from transforms.encoders.text_models import (
     longest_pass,
-    padded,
     passes,
     pretrained,
     prompt_settings,
     read_list,
-    split_ids,
     tensor_shape,
     token_ids,
     token_spans,
 )
+from transforms.encoders.windows import padded, split_ids
 from transforms.errors import UsageError
 from transforms.records import Float32
 
@@ -93,7 +92,7 @@ class ColbertNetwork(Network):
             token for token in (self.tokenizer.mask_token_id, self.tokenizer.eos_token_id, 0) if token is not None
         )
         filled = [[*window, *[mask_id] * (fill - len(window))] for window in windows]
-        ids, mask = padded(filled, self.tokenizer.pad_token_id or 0)
+        ids, mask = map(torch.from_numpy, padded(filled, self.tokenizer.pad_token_id or 0))
         if not self.settings["attend"]:  # what fills a query up looks at its tokens, and they do not look at it
             lengths = torch.tensor([len(window) for window in windows])
             mask = (torch.arange(mask.shape[1]) < lengths[:, None]).long()

@@ -23,7 +23,6 @@ from transforms.encoders.network import Network, Role, Where, as_float32
 from transforms.encoders.precision import placed
 from transforms.encoders.text_models import (
     longest_pass,
-    padded,
     passes,
     pretrained,
     prompt_settings,
@@ -31,6 +30,7 @@ from transforms.encoders.text_models import (
     token_spans,
     whole_texts,
 )
+from transforms.encoders.windows import padded
 from transforms.errors import MissingWeights
 from transforms.records import Float32
 
@@ -73,7 +73,7 @@ class PooledText(Network):
         import torch
 
         pad = self.tokenizer.pad_token_id
-        ids, mask = (part.to(self.where.device) for part in padded(rows, 0 if pad is None else pad))
+        ids, mask = (torch.from_numpy(part).to(self.where.device) for part in padded(rows, pad or 0))
         extra = {"output_attentions": True} if self.pooling == "attention" else {}
         with torch.inference_mode():
             given = self.model(input_ids=ids, attention_mask=mask, **extra)
