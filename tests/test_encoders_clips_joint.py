@@ -54,6 +54,23 @@ def test_clips_of_one_batch_do_not_depend_on_each_other(qwen: Encoder, gemma: En
             np.testing.assert_allclose(encoder.network.clips([one])[0], together[place], atol=1e-5)
 
 
+def test_pictures_and_clips_that_ask_are_embedded_as_queries(qwen: Encoder, gemma: Encoder):
+    frames, clips = np.stack(inputs_of(qwen.card, "image", 2)), inputs_of(qwen.card, "clip", 2)
+    said = dict(qwen.card.settings)["query_instruction"]
+    asking = loaded(f"{qwen.card.name}&instruction={said}", device="cpu").model  # says to documents what queries hear
+    np.testing.assert_allclose(qwen.frames(frames, "query"), asking.frames(frames), atol=1e-6)
+    np.testing.assert_allclose(qwen.clips(clips, "query"), asking.clips(clips), atol=1e-6)
+    assert np.abs(qwen.frames(frames, "query") - qwen.frames(frames)).max() > 1e-4
+    assert np.abs(qwen.clips(clips, "query") - qwen.clips(clips)).max() > 1e-4
+    frames = np.stack(inputs_of(gemma.card, "image", 2))  # has prompts for texts only
+    np.testing.assert_array_equal(gemma.frames(frames, "query"), gemma.frames(frames))
+
+
+def test_an_instruction_that_would_drown_its_text_is_refused(qwen: Encoder):
+    with pytest.raises(UsageError, match="instructions take at most half of the 4096 tokens"):
+        card(f"{qwen.card.name}&query_instruction={'stop ' * 800}")
+
+
 def test_sounds_of_one_batch_do_not_depend_on_each_other(gemma: Encoder):
     whole, other = (audio.samples for audio in inputs_of(gemma.card, "sound", 2))
     windows = [whole, other[:5_000], np.tile(other, 3)]

@@ -92,6 +92,18 @@ def test_different_inputs_give_different_vectors(encoder: Encoder):
             assert rows[0].shape != rows[place].shape or np.abs(rows[0] - rows[place]).max() > 1e-4
 
 
+def test_a_long_text_of_any_characters_is_embedded_whole(encoder: Encoder):
+    if "text" not in encoder.card.accepts:
+        pytest.skip("takes no text")
+    longest = min(encoder.card.longest_tokens or 40, 300)
+    for character in "北🚀ﷺİ":  # of several tokens each; the last two grow when they are normalised
+        for count in (longest // 2 - 1, longest - 1, 2 * longest):
+            for rows in encoder.texts([f"a{character * count}b", character * count]):
+                lengths = np.linalg.norm(np.atleast_2d(rows), axis=1)
+                knows_nothing = family(encoder.card.family).may_know_nothing and not lengths.any()
+                assert knows_nothing or lengths == pytest.approx(1.0, abs=1e-4)
+
+
 def test_an_empty_batch_gives_no_vectors(encoder: Encoder):
     for kind in kinds(encoder.card):
         assert len(embedded(encoder, kind, [])) == 0

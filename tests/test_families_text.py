@@ -17,7 +17,7 @@ from transforms.encoders.catalog import card
 from transforms.encoders.families import fitted, pooled_text, sentence
 from transforms.encoders.names import Name
 from transforms.encoders.registry import loaded
-from transforms.encoders.text_models import longest_pass, passes, token_spans, whole_texts
+from transforms.encoders.text_models import longest_pass, passes, token_ids, token_spans, whole_texts
 from transforms.encoders.windows import split_ids
 from transforms.errors import MissingWeights, UsageError
 
@@ -202,6 +202,22 @@ def test_a_long_document_has_its_prompt_in_every_window(names):
     encoder = loaded(asked, device="cpu").model
     pieces = encoder._pieces("passage: " + "two cats " * 100, "passage: ")
     assert len(pieces) > 2 and all(piece.startswith("passage: ") for piece, _ in pieces)
+
+
+def test_a_long_late_interaction_document_has_its_prompt_in_every_window(names):
+    network = loaded(f"{names('colbert')}?document_prompt=query: ", device="cpu").model.network
+    prompt, *_ = token_ids(network.tokenizer, ["query: "], special=False)
+    pieces = network._pieces("query: " + "two cats " * 100, "query: ", 37)
+    assert len(pieces) > 2 and all(piece[: len(prompt)] == prompt and len(piece) <= 37 for piece in pieces)
+    (content,) = token_ids(network.tokenizer, ["two cats " * 100], special=False)
+    assert [token for piece in pieces for token in piece[len(prompt) :]] == content
+
+
+@pytest.mark.parametrize("model", ["bert", "sentence", "colbert"])
+def test_a_prompt_that_would_drown_its_text_is_refused(names, model):
+    plus = "&" if "?" in names(model) else "?"
+    with pytest.raises(UsageError, match=r"document_prompt takes at most half of the .* this one has"):
+        loaded(f"{names(model)}{plus}document_prompt={'two cats ' * 100}", device="cpu")
 
 
 @pytest.mark.parametrize("model", ["intfloat/e5-small-v2", "intfloat/multilingual-e5-base"])

@@ -42,6 +42,12 @@ class Encoder:
             "clips": self._queue("clip", network.clips),
             "detect": self._queue("image", network.detect),
         }
+        asking = network.in_role("query")
+        if asking is not network:
+            self._batches["frames query"] = self._queue("image", asking.frames)
+            self._batches["clips query"] = self._queue("clip", asking.clips)
+        for role in ("query", "document"):
+            self._check_prompt(self._prompt(role), role)
 
     def register(self, bundle: Hashable) -> None:
         """A bundle that works with this encoder has begun; its inputs share batches with those of others."""
@@ -61,7 +67,7 @@ class Encoder:
     def texts(self, texts: Sequence[str], role: Role = "document") -> list[Float32]:
         """One unit vector (dim,) a text, or (tokens, dim) of a late-interaction model; prompts are put in here."""
         self._takes("text")
-        prompt = str(dict(self.card.settings).get(f"{role}_prompt", ""))
+        prompt = self._prompt(role)
         whole = [prompt + encodable(text) for text in texts]
         if self.card.multivector:
             tokens = self._batches[f"texts {role}"](whole)
@@ -70,11 +76,11 @@ class Encoder:
         rows = self._rows(f"texts {role}", [piece for text in pieces for piece, _ in text])
         return list(self._pooled(rows, pieces))
 
-    def frames(self, pixels: Pixels) -> Float32:
+    def frames(self, pixels: Pixels, role: Role = "document") -> Float32:
         """Frames (n, height, width, 3) uint8 of the card's size -> unit vectors (n, dim)."""
         self._takes("image")
         check_pixels(pixels, self.card)
-        return self._unit(self._rows("frames", pixels))
+        return self._unit(self._rows(self._in_role("frames", role), pixels))
 
     def sounds(self, sounds: Sequence[Audio]) -> Float32:
         """Sounds at the card's rate -> unit vectors (n, dim); long ones in windows, weighted by their length."""
@@ -87,12 +93,12 @@ class Encoder:
         rows = self._rows("sounds", [piece for sound in pieces for piece, _ in sound])
         return self._pooled(rows, pieces)
 
-    def clips(self, clips: Sequence[ClipInput]) -> Float32:
+    def clips(self, clips: Sequence[ClipInput], role: Role = "document") -> Float32:
         """Clips, their frames of the card's size -> unit vectors (n, dim)."""
         self._takes("clip")
         for clip in clips:
             check_pixels(clip.frames, self.card)
-        return self._unit(self._rows("clips", list(clips)))
+        return self._unit(self._rows(self._in_role("clips", role), list(clips)))
 
     def transcribe(self, audio: Audio) -> Transcript:
         """The words of one stretch of sound."""
@@ -117,9 +123,28 @@ class Encoder:
                 f"{'; media go to a service only where its name says send_media=true' if kept_back else ''}"
             )
 
+    def _prompt(self, role: Role) -> str:
+        return str(dict(self.card.settings).get(f"{role}_prompt", ""))
+
+    def _check_prompt(self, prompt: str, role: Role) -> None:
+        """Raise UsageError for a prompt that leaves a text less than half of a window: it would drown it."""
+        longest = self.card.longest_tokens
+        if longest > 0 and prompt and (tokens := len(self.network.token_spans(prompt))) > longest // 2:
+            raise UsageError(
+                f"the {role}_prompt takes at most half of the {longest} tokens that {self.card.family}:... reads at "
+                f"once, this one has {tokens}; shorten it: name={self.card.name!r}"
+            )
+
+    def _in_role(self, what: str, role: Role) -> str:
+        """The queue of a role; both roles share one where the model makes no difference."""
+        own = f"{what} {role}"
+        return own if own in self._batches else what
+
     def _pieces(self, text: str, prompt: str) -> list[tuple[str, float]]:
         longest = self.card.longest_tokens
-        if longest <= 0 or len(text.encode()) <= longest:  # a token is a byte at least
+        # A token is an ASCII character at least, but for one that a tokenizer puts before the text. Of other texts
+        # nothing is sure: one character can become eighteen when it is normalised.
+        if longest <= 0 or (text.isascii() and len(text) < longest):
             return [(text, 1.0)]
         spans = self.network.token_spans(text)
         if len(spans) <= longest:
@@ -134,7 +159,14 @@ class Encoder:
         parts = self._batches[what](items)
         if not parts:
             return np.zeros((0, self.card.dimensions), np.float32)
-        return self._checked(np.stack(parts))
+        rows = self._checked(np.stack(parts))
+        said = [not isinstance(item, str) or bool(item.strip()) for item in items]
+        if not family(self.card.family).may_know_nothing and not rows[said].any(axis=1).all():
+            raise BadVectors(
+                f"{self.card.name} gave rows of zeros, which have no direction; its weights or its precision are "
+                f"broken: device={self.where.device}, precision={self.where.precision}"
+            )
+        return rows
 
     def _checked(self, rows: Float32) -> Float32:
         if not np.isfinite(rows).all():

@@ -37,6 +37,7 @@ class Family:
     key: str = ""  # the environment variable that holds a service's key
     real_weights: bool = False  # whether it was ever run on its real weights by the project's tests
     licence: str = ""  # of the models, where a family has one for all; else the card's
+    may_know_nothing: bool = False  # whether a row of zeros means that an input holds nothing it knows
     unavailable: str = ""  # why no installation can use it; "" for every other family
 
     def load_module(self) -> ModuleType:
@@ -119,9 +120,18 @@ _TEXT = (
         "classical",
         text_queries="yes",
         weights="hub",
+        may_know_nothing=True,
     ),
     Family(
-        "tfidf", "TF-IDF fitted on the corpus", "text", "fitted", ("sklearn",), "classical", "yes", weights="corpus"
+        "tfidf",
+        "TF-IDF fitted on the corpus",
+        "text",
+        "fitted",
+        ("sklearn",),
+        "classical",
+        "yes",
+        weights="corpus",
+        may_know_nothing=True,
     ),
     Family(
         "lsa",
@@ -132,6 +142,7 @@ _TEXT = (
         "classical",
         "yes",
         weights="corpus",
+        may_know_nothing=True,
     ),
     Family(
         "bm25",
@@ -362,6 +373,7 @@ _PARTS = (
         models=("dis",),
         weights="nothing",
         real_weights=True,
+        may_know_nothing=True,
     ),
 )
 

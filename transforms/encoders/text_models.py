@@ -117,6 +117,11 @@ def token_ids(tokenizer: Any, texts: Sequence[str], *, special: bool = True) -> 
     return [ids or [alone] for ids in found]
 
 
+def token_counter(tokenizer: Any) -> Callable[[Sequence[str]], list[int]]:
+    """What says how many tokens each text has, without those around it."""
+    return lambda texts: [len(ids) for ids in token_ids(tokenizer, texts, special=False)]
+
+
 def passes(lengths: Sequence[int]) -> Iterable[list[int]]:
     """The places of texts of these lengths in groups of like length, each of which one forward pass holds."""
     group: list[int] = []

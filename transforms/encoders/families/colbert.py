@@ -55,8 +55,8 @@ class ColbertNetwork(Network):
         longest = int(self.settings[f"{role}_max_tokens"]) - len(marker) - len(last) - 1
         windows: list[list[int]] = []
         owners: list[int] = []
-        for owner, content in enumerate(token_ids(self.tokenizer, texts, special=False)):
-            for piece in split_ids(content, longest):
+        for owner, text in enumerate(texts):
+            for piece in self._pieces(text, str(self.settings[f"{role}_prompt"]), longest):
                 owners.append(owner)
                 windows.append([first, *marker, *piece, *last])
         rows = self._run(windows, fill=int(self.settings["query_tokens"]) if role == "query" else 0)
@@ -69,6 +69,14 @@ class ColbertNetwork(Network):
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
         return token_spans(self.tokenizer, text)
+
+    def _pieces(self, text: str, prompt: str, longest: int) -> list[list[int]]:
+        """The tokens of a text that begins with the prompt, in pieces that each begin with it."""
+        (whole,) = token_ids(self.tokenizer, [text], special=False)
+        if len(whole) <= longest or not prompt:
+            return split_ids(whole, longest)
+        before, content = token_ids(self.tokenizer, [prompt, text.removeprefix(prompt)], special=False)
+        return [[*before, *piece] for piece in split_ids(content, longest - len(before))]
 
     def _without_punctuation(self, ids: list[int], rows: Float32) -> Float32:
         skipped = {self.tokenizer.convert_tokens_to_ids(sign) for sign in self.settings["skipped"].split()}

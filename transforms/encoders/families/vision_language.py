@@ -20,7 +20,7 @@ from transforms.encoders.folders import hub_card, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Pixels, Role, Where, as_float32
 from transforms.encoders.precision import moved, placed
-from transforms.encoders.text_models import longest_pass, pretrained, token_ids, token_spans, whole_texts
+from transforms.encoders.text_models import longest_pass, pretrained, token_counter, token_spans, whole_texts
 from transforms.errors import UsageError
 from transforms.records import Float32, FrameSpec
 
@@ -58,7 +58,7 @@ class VisionLanguageNetwork(Network):
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
-        return whole_texts(texts, self.longest_tokens, self._lengths, self._text_vectors)
+        return whole_texts(texts, self.longest_tokens, token_counter(self.tokenizer), self._text_vectors)
 
     def frames(self, pixels: Pixels) -> Float32:
         """(n, dim)."""
@@ -72,9 +72,6 @@ class VisionLanguageNetwork(Network):
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
         return token_spans(self.tokenizer, text)
-
-    def _lengths(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in token_ids(self.tokenizer, texts, special=False)]
 
     def _text_vectors(self, texts: Sequence[str]) -> Float32:
         padding = (
