@@ -280,6 +280,9 @@ def test_sizes_that_a_model_says_it_may_be_cut_to_are_on_its_card(tmp_path):
     assert card(name).matryoshka_dimensions == (8, 16)
     whole, cut = embed(name, "cats")[0], embed(f"{name}?dimensions=8", "cats")[0]
     np.testing.assert_allclose(cut, whole[:8] / np.linalg.norm(whole[:8]), atol=1e-6)
+    with pytest.raises(UsageError, match=r"cut to 7 of 24 dimensions \(Matryoshka\), only to 8, 16; fit components"):
+        card(f"{name}?dimensions=7")
+    assert card(f"{name}?dimensions=7&matryoshka=true").dimensions == 7
 
 
 # Two towers.

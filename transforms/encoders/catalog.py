@@ -13,9 +13,10 @@ from pathlib import Path
 from transforms.encoders.cards import PACKAGED, Card
 from transforms.encoders.family import Family, families, family
 from transforms.encoders.hub import locate
-from transforms.encoders.names import Name
+from transforms.encoders.names import COMMON_OPTIONS, Name
 from transforms.encoders.weights import sha256_of
 from transforms.errors import MissingPackage, MissingWeights, UsageError
+from transforms.records import Scalar
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
@@ -42,8 +43,7 @@ def describe(name: str) -> Card:
     found = family(asked.family)
     plain = f"{asked.family}:{asked.model}"
     if plain in PACKAGED and not asked.revision:
-        asked.check_options()
-        return _with_options(replace(PACKAGED[plain], identity=plain), asked)
+        return _with_options(replace(_packaged(asked, PACKAGED[plain]), identity=plain), asked)
     if not found.unavailable and (missing := found.missing_packages):
         raise MissingPackage(
             f"{name} needs the package {' and '.join(missing)}; install it with: pip install 'reelvec[{found.extra}]'"
@@ -100,15 +100,27 @@ def _folder(asked: Name, found: Family) -> Path | None:
         raise MissingWeights(f"{error} (or did you mean {meant}?)") from error
 
 
+def _packaged(asked: Name, plain: Card) -> Card:
+    """A packaged card with what its family lets a name change of it."""
+    if all(key in COMMON_OPTIONS for key, _ in asked.options):
+        return plain
+    changed = getattr(family(asked.family).load_module(), "changed", None)
+    if changed is None:
+        asked.check_options()
+        return plain
+    settings: dict[str, Scalar] = changed(asked)
+    return replace(plain, settings=tuple({**dict(plain.settings), **settings}.items()))
+
+
 def _with_options(plain: Card, asked: Name) -> Card:
     """The card with the options that every family has: smaller vectors and another precision."""
     precision = asked.choice("precision", PRECISIONS)
     changed = replace(plain, name=str(asked))
     if precision != "fp32":
         changed = replace(changed, settings=(*changed.settings, ("precision", precision)))
-    if pca := asked.option("pca"):
-        changed = _projected(changed, Path(pca).expanduser())
-    if size := asked.number("dimensions", 0) if asked.option("dimensions") else 0:
+    if "pca" in dict(asked.options):
+        changed = _projected(changed, Path(asked.option("pca")).expanduser())
+    if size := asked.number("dimensions", 0):
         changed = _truncated(changed, size, asked)
     if changed.text_encoder and asked.options:
         text = Name.parse(changed.text_encoder)
@@ -120,11 +132,13 @@ def _with_options(plain: Card, asked: Name) -> Card:
 def _truncated(plain: Card, size: int, asked: Name) -> Card:
     if size > plain.dimensions:
         raise UsageError(f"{asked.family}:{asked.model} gives {plain.dimensions} dimensions, not {size}")
-    said = plain.matryoshka_dimensions or asked.flag("matryoshka") or asked.option("pca")
-    if size < plain.dimensions and not said:
+    trained = plain.matryoshka_dimensions
+    if size < plain.dimensions and size not in trained and not asked.flag("matryoshka") and not asked.option("pca"):
+        told = f", only to {', '.join(map(str, trained))}" if trained else ""
         raise UsageError(
             f"{asked.family}:{asked.model} does not say that its vectors may be cut to {size} of {plain.dimensions} "
-            "dimensions (Matryoshka); fit components and say pca=FILE, or say matryoshka=true if you know that it may"
+            f"dimensions (Matryoshka){told}; fit components and say pca=FILE, or say matryoshka=true if you know that "
+            "it may"
         )
     settings = (*plain.settings, ("keep_dimensions", size))
     return replace(plain, dimensions=size, space=f"{plain.space}/{size}", settings=settings)

@@ -84,7 +84,7 @@ def describe(name: Name, folder: Path) -> Card:
     heard: tuple[Kind, ...] = ("sound",) if hears else ()
     frames, side = name.number("frames", FRAMES), name.number("side", SIDE_PIXELS)
     rate_hz, longest_seconds = _hearing(folder) if hears else (None, 0.0)
-    tokens = longest_pass(folder, config, name.number("max_tokens", 0) if name.option("max_tokens") else 0)[1]
+    tokens = longest_pass(folder, config, name.number("max_tokens", 0))[1]
     return hub_card(
         name,
         folder,

@@ -110,7 +110,7 @@ def describe(name: Name, folder: Path) -> Card:
     """The card of a model's folder."""
     name.check_options("pooling", "query_prompt", "document_prompt", "max_tokens")
     config = read_config(folder)
-    whole, content = longest_pass(folder, config, name.number("max_tokens", 0) if name.option("max_tokens") else 0)
+    whole, content = longest_pass(folder, config, name.number("max_tokens", 0))
     return hub_card(
         name,
         folder,

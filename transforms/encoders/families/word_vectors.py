@@ -111,7 +111,7 @@ def describe(name: Name, folder: Path) -> Card:
         longest_tokens=longest,
         settings=(
             ("file", path.name),
-            ("most_words", name.number("most_words", 0) if name.option("most_words") else 0),
+            ("most_words", name.number("most_words", 0)),
         ),
     )
 
