@@ -16,6 +16,7 @@ from tests.families.tiny import TEXTS, without
 from transforms.encoders.catalog import card
 from transforms.encoders.families import fitted, pooled_text, sentence
 from transforms.encoders.names import Name
+from transforms.encoders.reduce import fit_components, save_components
 from transforms.encoders.registry import loaded
 from transforms.encoders.text_models import longest_pass, passes, token_ids, token_spans, whole_texts
 from transforms.encoders.windows import split_ids
@@ -431,6 +432,26 @@ def test_a_small_corpus_is_fitted_as_far_as_it_goes(tmp_path):
             fitted.fit_tfidf(nothing, tmp_path / "none")
     with pytest.raises(UsageError, match="one dimension at least"):
         fitted.fit_lsa(texts, tmp_path / "none", dimensions=0)
+
+
+def test_what_is_fitted_again_is_loaded_again(tmp_path):
+    name = f"tfidf:{fitted.fit_tfidf(['two cats', 'a rocket'], tmp_path)}"
+    before, row = card(name), embed(name, "cats")[0]
+    assert card(name) is before  # as long as nothing has changed
+    fitted.fit_tfidf(["stars and light", "the cats of all the stars"], tmp_path)
+    assert card(name).fingerprint != before.fingerprint
+    assert card(name).dimensions == len(embed(name, "stars and cats")[0]) != len(row)
+
+
+def test_new_components_in_the_same_file_are_read_again(tmp_path):
+    texts, path = ["two cats", "a rocket", "stars and light"], tmp_path / "components"
+    name = f"tfidf:{fitted.fit_tfidf(texts, tmp_path / 'fitted')}?pca={path}"
+    rows = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    sizes = []
+    for size in (4, 2):
+        save_components(fit_components(rows, size), path)
+        sizes.append(len(embed(name, "cats")[0]))
+    assert sizes == [4, 2]
 
 
 # Folders that are not what they should be.

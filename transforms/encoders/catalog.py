@@ -12,7 +12,7 @@ from pathlib import Path
 
 from transforms.encoders.cards import PACKAGED, Card
 from transforms.encoders.family import Family, families, family
-from transforms.encoders.hub import locate
+from transforms.encoders.hub import bucket_copy, locate
 from transforms.encoders.names import COMMON_OPTIONS, Name
 from transforms.encoders.weights import sha256_of
 from transforms.errors import MissingPackage, MissingWeights, UsageError
@@ -27,12 +27,36 @@ def card(name: str) -> Card:
     Raises UsageError for an unknown name, suggesting the nearest ones; MissingPackage and MissingWeights,
     naming the cure, for what cannot be described before it is here.
     """
-    return _card(name, str(Path.cwd()) if "./" in name else "")
+    return _card(name, str(Path.cwd()) if "./" in name else "", _state(name))
 
 
 @lru_cache(maxsize=1024)
-def _card(name: str, cwd: str) -> Card:
+def _card(name: str, cwd: str, state: tuple[object, ...]) -> Card:
     return describe(name)
+
+
+def _state(name: str) -> tuple[object, ...]:
+    """What changes when a file changes that a name points to, by its model or in its options; reads none of them."""
+    if name in PACKAGED:
+        return ()
+    try:
+        asked = Name.parse(name)
+        places = [Path(asked.model).expanduser()] if asked.is_local else []
+        places += [bucket_copy(asked.model)] if asked.is_bucket else []
+        places += [Path(asked.option("pca")).expanduser()] if asked.option("pca") else []
+    except UsageError:
+        return ()  # `describe` says why
+    files = [file for place in places for file in (place, *place.glob("*"), *place.glob("*/*"))]
+    own = tuple(one for file in files if (one := _file_state(file)))
+    return own + tuple(one for _, value in asked.options if ":" in value for one in _state(value))
+
+
+def _file_state(path: Path) -> tuple[object, ...]:
+    try:
+        about = path.stat()
+    except OSError:
+        return ()
+    return str(path), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def describe(name: str) -> Card:
