@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.families import text as tiny
+from tests.families.sound import save_clap
 from tests.families.tiny import TEXTS, without
 from transforms.encoders.catalog import card
 from transforms.encoders.families import fitted, pooled_text, sentence
@@ -274,6 +275,29 @@ def test_an_unknown_pooling_names_those_that_are(names):
         card(f"{names('bert').partition('?')[0]}?pooling=median")
 
 
+def test_only_models_that_honour_masks_get_texts_of_several_lengths_at_once(names, tmp_path):
+    assert loaded(names("bert"), device="cpu").model.network.honours_masks
+    fnet = loaded(tiny.save_pooled(tmp_path, kind="fnet", pooling="mean"), device="cpu").model
+    assert not fnet.network.honours_masks
+    texts = ["stop", "two cats sleep on a sofa", "stop", "rain"]
+    for text, row in zip(texts, fnet.texts(texts), strict=True):
+        np.testing.assert_allclose(row, fnet.texts([text])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["fnet", "longformer", "mamba", "rwkv"])
+def test_a_model_without_attention_of_every_token_is_not_pooled_by_it(tmp_path, kind):
+    name = tiny.save_pooled(tmp_path, kind=kind, pooling="attention")
+    with pytest.raises(UsageError, match="does not tell how its tokens look at each other; take pooling=mean"):
+        loaded(name, device="cpu")
+    assert len(embed(name.replace("pooling=attention", "pooling=mean"), "two cats", "a rocket on the launch pad")) == 2
+
+
+def test_a_model_that_is_more_than_text_is_not_pooled(tmp_path):
+    save_clap(tmp_path)
+    with pytest.raises(UsageError, match="ClapModel is no model whose tokens can be pooled"):
+        loaded(f"transformers-text:{tmp_path}", device="cpu")
+
+
 def test_sizes_that_a_model_says_it_may_be_cut_to_are_on_its_card(tmp_path):
     name = tiny.save_sentence(tmp_path)
     config = folder_of(name) / "config_sentence_transformers.json"
@@ -452,6 +476,20 @@ def test_new_components_in_the_same_file_are_read_again(tmp_path):
         save_components(fit_components(rows, size), path)
         sizes.append(len(embed(name, "cats")[0]))
     assert sizes == [4, 2]
+
+
+def test_words_of_glove_may_have_spaces_in_them(tmp_path):
+    path = tmp_path / "glove.840B.3d.txt"
+    path.write_text(". . . 0.4 0.5 0.6\nstar 0 1 0\nat name@domain.com 1 1 1\n\u5317\u4eac 0.5 0.25 0\nstar 9 9 9\n")
+    name = f"word-vectors:{path}"
+    network = loaded(name, device="cpu").model.network
+    assert list(network.vectors.key_to_index) == [". . .", "star", "at name@domain.com", "\u5317\u4eac"]
+    np.testing.assert_allclose(network.vectors[". . ."], [0.4, 0.5, 0.6], atol=1e-6)
+    np.testing.assert_allclose(embed(name, "Star")[0], [0, 1, 0])
+    assert list(loaded(f"{name}?most_words=2", device="cpu").model.network.vectors.key_to_index) == [". . .", "star"]
+    path.write_text("star 0 1 0\nmoon 0 1 zero\n")
+    with pytest.raises(MissingWeights, match="the word vectors are damaged"):
+        loaded(name, device="cpu")
 
 
 # Folders that are not what they should be.

@@ -3,7 +3,7 @@
 Nothing is cut off. The mean of unit vectors, weighted by tokens or seconds, is brought to unit length again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence, Sized
 from itertools import pairwise
 
 import numpy as np
@@ -55,6 +55,14 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Int64, Int64]:
     ids = np.array([[*row, *[pad] * (longest - len(row))] for row in rows], np.int64)
     mask = np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows], np.int64)
     return ids, mask
+
+
+def of_equal_length(rows: Sequence[Sized]) -> Collection[list[int]]:
+    """The places of the rows in groups, each of one length."""
+    groups: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(len(row), []).append(place)
+    return groups.values()
 
 
 def encodable(text: str) -> str:

@@ -30,13 +30,15 @@ from transforms.encoders.text_models import (
     token_spans,
     whole_texts,
 )
-from transforms.encoders.windows import padded
-from transforms.errors import MissingWeights
+from transforms.encoders.windows import of_equal_length, padded, unit_length
+from transforms.errors import MissingWeights, UsageError
 from transforms.records import Float32
 
 POOLINGS = ("mean", "weighted", "max", "cls", "last", "attention")
 #: What only the heads read that models were trained with: the tokens are pooled here.
 UNUSED = ("pooler.",)
+#: How far unit vectors of one text may lie apart, in fp32 and in less, and still count as one.
+_SAME, _NEARLY_SAME = 1e-4, 5e-2
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "dim", "embed_dim")
 _ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 
@@ -50,6 +52,7 @@ class PooledText(Network):
     pooling: str
     max_tokens: int
     where: Where = Where()
+    honours_masks: bool = True  # else only texts of equal length go in together
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
@@ -65,9 +68,26 @@ class PooledText(Network):
     def _run(self, texts: Sequence[str]) -> Float32:
         ids = token_ids(self.tokenizer, texts)
         rows: dict[int, Float32] = {}
-        for places in passes([len(own) for own in ids]):
-            rows |= zip(places, self._forward([ids[place] for place in places]), strict=True)
+        for group in [range(len(ids))] if self.honours_masks else of_equal_length(ids):
+            for chosen in passes([len(ids[place]) for place in group]):
+                places = [group[one] for one in chosen]
+                rows |= zip(places, self._forward([ids[place] for place in places]), strict=True)
         return np.stack([rows[place] for place in range(len(texts))])
+
+    def try_out(self) -> None:
+        """Find out whether a text's vector changes with the padding behind it, as FNet's and others' do.
+
+        Raises UsageError for a model whose tokens cannot be pooled.
+        """
+        ids = token_ids(self.tokenizer, [" ".join("abcdefgh")])[0][: self.max_tokens]
+        try:
+            (alone,), (beside, _) = self._forward([ids[:2]]), self._forward([ids[:2], ids])
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UsageError(
+                f"{type(self.model).__name__} is no model whose tokens can be pooled: {error}; take another family"
+            ) from error
+        close = _SAME if self.where.precision == "fp32" else _NEARLY_SAME
+        self.honours_masks = bool(np.abs(unit_length(alone) - unit_length(beside)).max() < close)
 
     def _forward(self, rows: Sequence[Sequence[int]]) -> Float32:
         import torch
@@ -84,6 +104,8 @@ def pooled(given: Any, mask: Any, pooling: str) -> Any:
     """A model's output and its mask (n, tokens), padded at the right -> (n, dim)."""
     if pooling == "output":  # the model has pooled them itself
         return given.pooler_output.float()
+    if getattr(given, "last_hidden_state", None) is None:
+        raise UsageError(f"the model gives no vector a token but {', '.join(given)}; take another family for it")
     hidden = given.last_hidden_state.float()  # (n, tokens, dim)
     if pooling == "max":
         return hidden.masked_fill(mask[:, :, None] == 0, float("-inf")).amax(1)
@@ -101,7 +123,10 @@ def _token_weights(given: Any, mask: Any, pooling: str) -> Any:
     if pooling == "last":
         return (positions == mask.sum(1, keepdim=True)).float() * mask
     if pooling == "attention":
-        attended = given.attentions[-1].float().mean(1)  # (n, looking tokens, seen tokens)
+        (last,) = (getattr(given, "attentions", None) or (None,))[-1:]
+        if last is None or last.shape[-2:] != (mask.shape[1],) * 2:
+            raise UsageError("the model does not tell how its tokens look at each other; take pooling=mean or last")
+        attended = last.float().mean(1)  # (n, looking tokens, seen tokens)
         return (attended * mask[:, :, None]).sum(1) * mask
     return mask.float()
 
@@ -144,4 +169,7 @@ def load(card: Card, where: Where) -> PooledText:
     if model_class is transformers.AutoModel and getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
     tokenizer = transformers.AutoTokenizer.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
-    return PooledText(placed(model, where), tokenizer, str(settings["pooling"]), int(card.setting("max_tokens")))
+    pooling, max_tokens = str(settings["pooling"]), int(card.setting("max_tokens"))
+    network = PooledText(placed(model, where), tokenizer, pooling, max_tokens, where)
+    network.try_out()
+    return network
