@@ -294,7 +294,7 @@ def test_a_model_without_attention_of_every_token_is_not_pooled_by_it(tmp_path, 
 
 def test_a_model_that_is_more_than_text_is_not_pooled(tmp_path):
     save_clap(tmp_path)
-    with pytest.raises(UsageError, match="ClapModel is no model whose tokens can be pooled"):
+    with pytest.raises(UsageError, match="the tokens of ClapModel cannot be pooled"):
         loaded(f"transformers-text:{tmp_path}", device="cpu")
 
 

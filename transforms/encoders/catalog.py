@@ -13,12 +13,10 @@ from pathlib import Path
 from transforms.encoders.cards import PACKAGED, Card
 from transforms.encoders.family import Family, families, family
 from transforms.encoders.hub import bucket_copy, locate
-from transforms.encoders.names import COMMON_OPTIONS, Name
+from transforms.encoders.names import Name
 from transforms.encoders.weights import sha256_of
 from transforms.errors import MissingPackage, MissingWeights, UsageError
 from transforms.records import Scalar
-
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 
 
 def card(name: str) -> Card:
@@ -65,6 +63,9 @@ def describe(name: str) -> Card:
         return PACKAGED[name]
     asked = Name.parse(name)
     found = family(asked.family)
+    asked.choice("precision", found.precisions)
+    if asked.flag("compile") and not found.compiles:
+        raise UsageError(f"{found.name} runs no network that torch compiles; leave compile=true out: name={name!r}")
     plain = f"{asked.family}:{asked.model}"
     if plain in PACKAGED and not asked.revision:
         return _with_options(replace(_packaged(asked, PACKAGED[plain]), identity=plain), asked)
@@ -126,8 +127,6 @@ def _folder(asked: Name, found: Family) -> Path | None:
 
 def _packaged(asked: Name, plain: Card) -> Card:
     """A packaged card with what its family lets a name change of it."""
-    if all(key in COMMON_OPTIONS for key, _ in asked.options):
-        return plain
     changed = getattr(family(asked.family).load_module(), "changed", None)
     if changed is None:
         asked.check_options()
@@ -138,9 +137,10 @@ def _packaged(asked: Name, plain: Card) -> Card:
 
 def _with_options(plain: Card, asked: Name) -> Card:
     """The card with the options that every family has: smaller vectors and another precision."""
-    precision = asked.choice("precision", PRECISIONS)
+    usual = family(asked.family).precisions[0]
+    precision = asked.option("precision", usual)
     changed = replace(plain, name=str(asked))
-    if precision != "fp32":
+    if precision != usual:
         changed = replace(changed, settings=(*changed.settings, ("precision", precision)))
     if "pca" in dict(asked.options):
         changed = _projected(changed, Path(asked.option("pca")).expanduser())

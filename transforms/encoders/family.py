@@ -21,6 +21,10 @@ from transforms.errors import MissingPackage, UsageError
 
 WeightsFrom = Literal["hub", "package", "service", "corpus", "nothing"]
 
+#: What torch computes in. A family that runs no network of torch's has one precision, which goes without saying.
+_TORCH = ("fp32", "bf16", "fp16", "int8")
+_ONE = ("fp32",)
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -38,6 +42,8 @@ class Family:
     key: str = ""  # the environment variable that holds a service's key
     real_weights: bool = False  # whether it was ever run on its real weights by the project's tests
     licence: str = ""  # of the models, where a family has one for all; else the card's
+    precisions: tuple[str, ...] = _TORCH  # that a name may ask for, the usual one first
+    compiles: bool = True  # whether torch can compile it
     may_know_nothing: bool = False  # whether a row of zeros means that an input holds nothing it knows
     unavailable: str = ""  # why no installation can use it; "" for every other family
 
@@ -122,6 +128,8 @@ _TEXT = (
         text_queries="yes",
         weights="hub",
         may_know_nothing=True,
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "tfidf",
@@ -133,6 +141,8 @@ _TEXT = (
         "yes",
         weights="corpus",
         may_know_nothing=True,
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "lsa",
@@ -144,6 +154,8 @@ _TEXT = (
         "yes",
         weights="corpus",
         may_know_nothing=True,
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "bm25",
@@ -154,6 +166,8 @@ _TEXT = (
         models=("english", "multilingual"),
         weights="nothing",
         real_weights=True,
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 
@@ -177,6 +191,7 @@ _IMAGE = (
         "standard",
         "yes",
         ("ViT-B-32/laion2b_s34b_b79k", "ViT-L-14/datacomp_xl_s13b_b90k"),
+        precisions=("fp32", "bf16", "fp16"),
     ),
     Family(
         "transformers",
@@ -256,6 +271,8 @@ _SOUND = (
         models=("statistics",),
         weights="nothing",
         real_weights=True,
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 
@@ -268,6 +285,8 @@ _SPEECH = (
         ("faster_whisper",),
         models=("tiny.en", "Systran/faster-whisper-small", "Systran/faster-whisper-large-v3"),
         real_weights=True,
+        precisions=("int8", "bf16", "fp16"),  # further ones by its option compute_type
+        compiles=False,
     ),
     Family(
         "whisper",
@@ -286,6 +305,8 @@ _SPEECH = (
         models=("ppocr-v4",),
         weights="package",
         real_weights=True,
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 
@@ -375,6 +396,8 @@ _PARTS = (
         weights="nothing",
         real_weights=True,
         may_know_nothing=True,
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 
@@ -390,6 +413,8 @@ _SERVICES = (
         ("text-embedding-3-small", "text-embedding-3-large"),
         "service",
         "OPENAI_API_KEY",
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "gemini",
@@ -402,6 +427,8 @@ _SERVICES = (
         ("gemini-embedding-001", "gemini-embedding-2"),
         "service",
         "GEMINI_API_KEY",
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "cohere",
@@ -414,6 +441,8 @@ _SERVICES = (
         ("embed-v4.0",),
         "service",
         "CO_API_KEY",
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "twelvelabs",
@@ -426,6 +455,8 @@ _SERVICES = (
         ("marengo3.0", "marengo3.5"),
         "service",
         "TWELVE_LABS_API_KEY",
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 

@@ -39,7 +39,7 @@ class Name:
         revision = ""
         if not cls._is_place(model):
             model, _, revision = model.partition("@")
-        options = []
+        options: list[tuple[str, str]] = []
         for part in filter(None, asked.split("&")):
             key, equals, value = part.partition("=")
             if not equals:

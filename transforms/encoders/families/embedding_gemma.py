@@ -126,9 +126,6 @@ def load(card: Card, where: Where) -> EmbeddingGemmaNetwork:
     """The model of a card."""
     from transformers import EmbeddingGemma2Model, EmbeddingGemma2Processor
 
-    whole = pretrained(EmbeddingGemma2Model, card.folder, unsafe=Name.parse(card.name).flag("unsafe"))
-    model: Any = placed(whole, where)
-    if where.precision == "int8" and "image" in card.accepts:  # it asks this layer's weights for their type
-        model.vision_tower.patch_embedder.input_proj = whole.vision_tower.patch_embedder.input_proj
+    model = pretrained(EmbeddingGemma2Model, card.folder, unsafe=Name.parse(card.name).flag("unsafe"))
     processor = EmbeddingGemma2Processor.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
-    return EmbeddingGemmaNetwork(model, processor, where)
+    return EmbeddingGemmaNetwork(placed(model, where, exact=("patch_embedder.input_proj",)), processor, where)

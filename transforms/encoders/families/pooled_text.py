@@ -82,9 +82,10 @@ class PooledText(Network):
         ids = token_ids(self.tokenizer, [" ".join("abcdefgh")])[0][: self.max_tokens]
         try:
             (alone,), (beside, _) = self._forward([ids[:2]]), self._forward([ids[:2], ids])
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
             raise UsageError(
-                f"{type(self.model).__name__} is no model whose tokens can be pooled: {error}; take another family"
+                f"the tokens of {type(self.model).__name__} cannot be pooled in {self.where.precision}: {error}; "
+                "take another family or precision"
             ) from error
         close = _SAME if self.where.precision == "fp32" else _NEARLY_SAME
         self.honours_masks = bool(np.abs(unit_length(alone) - unit_length(beside)).max() < close)

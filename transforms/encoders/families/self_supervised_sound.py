@@ -186,4 +186,5 @@ def load(card: Card, where: Where) -> SoundNetwork:
     extractor = extractors.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
     if kind == "whisper":
         model = model.get_encoder()
-    return SoundNetwork(placed(model, where), extractor, kind, str(settings["pooling"]), int(card.setting("layer")))
+    ready = placed(model, where, exact=("attention.",) if kind == "wavlm" else ())
+    return SoundNetwork(ready, extractor, kind, str(settings["pooling"]), int(card.setting("layer")))

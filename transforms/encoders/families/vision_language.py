@@ -176,6 +176,5 @@ def load(card: Card, where: Where) -> VisionLanguageNetwork:
     processor = seen.from_pretrained(card.folder, local_files_only=True)
     positions = int(model.config.text_config.max_position_embeddings) if pad_to == -1 else pad_to
     whole_frames = card.frame_spec is not None and card.frame_spec.fit == "whole"
-    return VisionLanguageNetwork(
-        placed(model, where), tokenizer, processor, positions, card.longest_tokens, whole_frames
-    )
+    ready = placed(model, where, exact=("patch_embedding",))
+    return VisionLanguageNetwork(ready, tokenizer, processor, positions, card.longest_tokens, whole_frames)
