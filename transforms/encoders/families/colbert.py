@@ -134,6 +134,7 @@ def describe(name: Name, folder: Path) -> Card:
     whole, content = longest_pass(first, read_config(first))
     layout["document_max_tokens"] = min(int(layout["document_max_tokens"]), whole)
     layout["query_max_tokens"] = whole
+    prompts = prompt_settings(name)
     return hub_card(
         name,
         folder,
@@ -144,7 +145,8 @@ def describe(name: Name, folder: Path) -> Card:
         multivector=True,
         tensors=(*_FILES, *(("*.bin", "*/*.bin") if name.flag("unsafe") else ())),
         longest_tokens=int(layout["document_max_tokens"]) - (whole - content) - 1,
-        settings=(*sorted(layout.items()), *prompt_settings(name)),
+        settings=(*sorted(layout.items()), *prompts),
+        code_revision=2 if any(said for _, said in prompts) else 1,  # 2: every window begins with the prompt
     )
 
 
