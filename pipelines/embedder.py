@@ -103,8 +103,8 @@ class ModelEmbedder:
         if kind == "sound":
             return list(encoder.sounds([self._sound(one) for one in given]))
         if kind == "clip":
-            return list(encoder.clips([self._clip(one) for one in given]))
-        return [vector for some in self._together(given) for vector in self._pictures(some)]
+            return list(encoder.clips([self._clip(one) for one in given], role))
+        return [vector for some in self._together(given) for vector in self._pictures(some, role)]
 
     def _together(self, given: Sequence[Picture | File]) -> Iterator[list[Pixels]]:
         """The frames of each input (n, height, width, 3), as many inputs at once as share a size and fit in memory."""
@@ -119,8 +119,8 @@ class ModelEmbedder:
         if some:
             yield some
 
-    def _pictures(self, frames: Sequence[Pixels]) -> list[Float32]:
-        vectors = self.loaded.model.frames(np.concatenate(frames))
+    def _pictures(self, frames: Sequence[Pixels], role: Role) -> list[Float32]:
+        vectors = self.loaded.model.frames(np.concatenate(frames), role)
         ends = np.cumsum([len(own) for own in frames])[:-1]
         return [_mean(own) for own in np.split(vectors, ends)]
 

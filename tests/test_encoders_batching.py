@@ -2,12 +2,18 @@
 
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.families.sound import save_clap
+from tests.families.text import save_sentence
 from transforms.encoders.batching import SharedBatches
+from transforms.encoders.registry import loaded
+from transforms.records import Float32
 
 
 def test_results_come_back_in_order_and_to_their_own_caller():
@@ -98,3 +104,22 @@ def test_arrays_of_other_shapes_never_share_a_batch():
 def test_a_model_that_loses_a_result_is_found_out():
     with pytest.raises(RuntimeError, match="1 results for 2 inputs"):
         SharedBatches(lambda part: part[:1], size=4)([1, 2])
+
+
+@pytest.mark.parametrize("save", [save_clap, save_sentence])
+def test_texts_of_several_threads_are_cut_where_those_of_one_are(save: Callable[[Path], str], tmp_path: Path) -> None:
+    encoder = loaded(save(tmp_path), device="cpu").model
+    long = " ".join(f"rocket launch cat {number}" for number in range(300))
+    texts = ["a cat", "two cats sleep on a sofa while it rains", long]
+    wanted = encoder.texts(texts)
+
+    def encode(_: int) -> list[Float32]:
+        encoder.register(threading.get_ident())
+        try:
+            return encoder.texts(texts)
+        finally:
+            encoder.unregister(threading.get_ident())
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(encode, range(48)):
+            np.testing.assert_allclose(found, wanted, atol=1e-4)

@@ -18,7 +18,8 @@ from transforms.encoders.cards import MINILM_TOKENIZER, MINILM_WEIGHTS, Card
 from transforms.encoders.catalog import card, text_encoder_of
 from transforms.encoders.weights import cache_folder as cache_folder
 from transforms.encoders.weights import verify
-from transforms.encoders.wordpieces import Forward, Int64, embed, load_tokenizer
+from transforms.encoders.windows import Int64
+from transforms.encoders.wordpieces import Forward, embed, load_tokenizer
 from transforms.records import Float32
 
 if TYPE_CHECKING:

@@ -39,11 +39,13 @@ class Name:
         revision = ""
         if not cls._is_place(model):
             model, _, revision = model.partition("@")
-        options = []
+        options: list[tuple[str, str]] = []
         for part in filter(None, asked.split("&")):
             key, equals, value = part.partition("=")
             if not equals:
                 raise UsageError(f"an option of an encoder is key=value: option={part!r}, name={text!r}")
+            if key in dict(options):
+                raise UsageError(f"an option of an encoder stands once: option={key!r}, name={text!r}")
             options.append((key, value.replace("%26", "&").replace("%25", "%")))
         return cls(family, model, revision, tuple(sorted(options)))
 
@@ -72,9 +74,9 @@ class Name:
 
     def number(self, key: str, default: int) -> int:
         """The value of an option that is a whole number above zero; raises UsageError for another."""
-        text = self.option(key)
-        if not text:
+        if key not in dict(self.options):
             return default
+        text = self.option(key)
         if not text.isdecimal() or int(text) < 1:
             raise UsageError(f"the option {key!r} is a whole number above zero: {key}={text!r}, name={str(self)!r}")
         return int(text)

@@ -90,6 +90,10 @@ class Network:
         """The objects of each frame (n, height, width, 3), the surest first."""
         raise NotImplementedError
 
+    def in_role(self, role: Role) -> "Network":
+        """The network as it embeds pictures, sound and clips in this role: itself, where only texts know roles."""
+        return self
+
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token of a text begins and ends, in characters; by default its words."""
         import re

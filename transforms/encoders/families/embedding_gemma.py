@@ -93,7 +93,7 @@ def describe(name: Name, folder: Path) -> Card:
     heard: tuple[Kind, ...] = ("sound",) if hears else ()
     frames, side = name.number("frames", FRAMES), name.number("side", SIDE_PIXELS)
     rate_hz, longest_seconds = _hearing(folder) if hears else (None, 0.0)
-    tokens = longest_pass(folder, config, name.number("max_tokens", 0) if name.option("max_tokens") else 0)[1]
+    tokens = longest_pass(folder, config, name.number("max_tokens", 0))[1]
     return hub_card(
         name,
         folder,
@@ -136,9 +136,6 @@ def load(card: Card, where: Where) -> EmbeddingGemmaNetwork:
     """The model of a card."""
     from transformers import EmbeddingGemma2Model, EmbeddingGemma2Processor
 
-    whole = pretrained(EmbeddingGemma2Model, card.folder, unsafe=False)
-    model: Any = placed(whole, where)
-    if where.precision == "int8" and "image" in card.accepts:  # it asks this layer's weights for their type
-        model.vision_tower.patch_embedder.input_proj = whole.vision_tower.patch_embedder.input_proj
+    model = pretrained(EmbeddingGemma2Model, card.folder, unsafe=Name.parse(card.name).flag("unsafe"))
     processor = EmbeddingGemma2Processor.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
-    return EmbeddingGemmaNetwork(model, processor, where)
+    return EmbeddingGemmaNetwork(placed(model, where, exact=("patch_embedder.input_proj",)), processor, where)
