@@ -15,7 +15,7 @@ from transforms.index import ledger
 from transforms.index.location import IndexLocation
 from transforms.index.memory import memory_store
 from transforms.index.open import open_writer
-from transforms.index.store import AnyOf, Between, Equals, HasVector, Query, VectorStore, Where
+from transforms.index.store import AnyOf, Between, Equals, HasId, HasVector, Query, VectorStore, Where
 from transforms.records import (
     ClipPoint,
     DenseVector,
@@ -164,6 +164,8 @@ def test_delete_takes_the_matching_points_only(store: VectorStore) -> None:
         (Where(must_not=(HasVector("frame"),)), 3),
         (Where(must=(Equals("video_id", "a"),), must_not=(Equals("clip_index", 0), Equals("clip_index", 1))), 1),
         (Where(must=(Equals("video_id", "nobody"),)), 0),
+        (Where(must=(HasId((stable_id("a", 0), stable_id("b", 2), stable_id("nobody"))),)), 2),
+        (Where(must_not=(HasId((stable_id("a", 0),)),)), 5),
     ],
 )
 def test_counts_are_exact(store: VectorStore, where: Where, expected: int) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import qdrant_edge as edge
 
 from transforms.errors import BadVectors, DiskFull, IndexLocked, StoreUnavailable
-from transforms.index.store import AnyOf, Between, Condition, Equals, HasVector, Query, ScoredPoint, Where
+from transforms.index.store import AnyOf, Between, Condition, Equals, HasId, HasVector, Query, ScoredPoint, Where
 from transforms.records import ClipPoint, DenseVector, Quantization, Schema, SparseVector, Vector
 
 #: What filters look at, indexed before anything is loaded.
@@ -113,6 +113,8 @@ def _condition(condition: Condition) -> Any:
             return edge.FieldCondition(field, range=edge.RangeFloat(gte=at_least, lt=below))
         case HasVector(name):
             return edge.HasVectorCondition(name)
+        case HasId(ids):
+            return edge.HasIdCondition(set(ids))
 
 
 def _params(vector: DenseVector) -> edge.EdgeVectorParams:

@@ -1,8 +1,7 @@
 """The one protocol that Qdrant Edge and a Qdrant server both answer to.
 
-A store holds points of four kinds, told apart by the payload field `kind`:
-`clip`, `receipt`, `video` (a ledger entry) and, only on a server, `meta`.
-Only clips carry vectors.
+A store holds points of several kinds, told apart by the payload field `kind`: `clip`, `whole` (all of
+a video as one point), `receipt`, `video` (a ledger entry) and `calibration`. Only clips and wholes carry vectors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +44,14 @@ class HasVector:
     name: str
 
 
-Condition = Equals | AnyOf | Between | HasVector
+@dataclass(frozen=True, slots=True)
+class HasId:
+    """The point is one of these."""
+
+    ids: tuple[str, ...]
+
+
+Condition = Equals | AnyOf | Between | HasVector | HasId
 
 
 @dataclass(frozen=True, slots=True)
