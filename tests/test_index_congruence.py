@@ -109,6 +109,8 @@ def test_an_upserted_point_comes_back_as_it_was(store: VectorStore) -> None:
     held = dict(zip(back.vectors["words"].indices.tolist(), back.vectors["words"].values.tolist(), strict=True))
     assert held == {1: 0.5, 2: 2.0}
     assert store.retrieve([sent.id])[0].vectors == {}
+    assert set(store.retrieve([sent.id], vectors=("frames", "words"))[0].vectors) == {"frames", "words"}
+    assert set(next(iter(store.scroll(ALL, vectors=("frame",)))).vectors) == {"frame"}
 
 
 def test_an_upsert_replaces_vectors_and_payload_whole(store: VectorStore) -> None:

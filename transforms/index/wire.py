@@ -8,7 +8,7 @@ from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.uploader.grpc_uploader import convert_vector_struct
 
-from transforms.index.store import AnyOf, Between, Condition, Equals, HasId, HasVector, Query, Where
+from transforms.index.store import AnyOf, Between, Condition, Equals, HasId, HasVector, Query, Vectors, Where
 from transforms.records import ClipPoint, DenseVector, Quantization, Schema, SparseVector, Vector
 
 #: What filters look at, indexed before anything is loaded.
@@ -79,6 +79,10 @@ def query_out(query: Query) -> models.QueryRequest:
 
 def filter_out(where: Where) -> models.Filter:
     return models.Filter(must=[_condition(c) for c in where.must], must_not=[_condition(c) for c in where.must_not])
+
+
+def vectors_out(vectors: Vectors) -> bool | list[str]:
+    return vectors if isinstance(vectors, bool) else list(vectors)
 
 
 def vector_out(vector: Vector) -> Any:
