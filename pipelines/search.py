@@ -1,17 +1,20 @@
 """Questions to an index: text -> query vectors -> the clips that fit best."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
 from pipelines.asked import Asked
+from pipelines.found import Found
 from pipelines.query_vectors import QueryVectors
+from pipelines.search_order import search_in_order
+from pipelines.search_time import longest_seconds, moment_of, search_by_time, search_near
 from transforms.errors import UsageError
-from transforms.index.hits import Hit
 from transforms.index.late import check_weights
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
+from transforms.index.overlap import Overlapping
 from transforms.index.query import AUTO, EVERY_CLIP, FUSIONS, MEAN_OF, exact_scores, search_clips
 from transforms.index.store import Reader, Where
 from transforms.recipe import Recipe
@@ -70,22 +73,25 @@ class Searcher:
 
     def ask(self, asked: Asked) -> list[SearchHit]:
         """The hits for a question with conditions, best first. Raises UsageError for what this index cannot answer."""
-        wanted = self.vectors.wanted(asked.by)
+        self.vectors.wanted(asked.by)
         weights = self._weights(asked)
-        vectors = self.vectors.of(asked.text, wanted)
-        if not vectors:
-            return []
-        hits = search_clips(
-            self._reader,
-            vectors,
-            by=asked.by,
-            limit=asked.limit,
-            where=asked.where,
-            counts=self.vectors.counting(asked.text),
-            weights=weights,
-        )
-        scores = exact_scores(self._reader, [hit.id for hit in hits], self._explaining(asked.text, asked.by))
-        return [_shown(hit, scores[hit.id]) for hit in hits]
+        reader = self._reader
+        if asked.between_seconds is not None:
+            reader = Overlapping(reader, *asked.between_seconds)
+        moment = moment_of(asked)
+        if not asked.text:
+            found = search_by_time(reader, asked)
+        elif asked.then is not None:
+            found = search_in_order(reader, self.vectors, asked, weights=weights)
+        elif moment is not None:
+            found = search_near(reader, self.vectors, asked, moment, weights=weights)
+        else:
+            found = self._fitting(reader, asked, weights)
+        return self._told(found, asked)
+
+    def longest_seconds(self) -> float:
+        """How long the longest video of the index lasts."""
+        return longest_seconds(self._reader)
 
     def search_like(self, given: Any, *, by: str, limit: int = 10, where: Where = EVERY_CLIP) -> list[SearchHit]:
         """The `limit` clips nearest to a file, a picture or a sound, by the encoder that filled the named vector.
@@ -103,7 +109,7 @@ class Searcher:
         self.vectors.check_fingerprints((by,))
         vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
         hits = search_clips(self._reader, {by: vector}, by=by, limit=limit, where=where)
-        return [_shown(hit, {by: hit.score}) for hit in hits]
+        return [_shown(Found(hit), {by: hit.score}) for hit in hits]
 
     def query_vectors(self, text: str, *, by: str = AUTO) -> dict[str, Vector]:
         """The text as the vectors that `by` compares; empty where no word of it can be looked up."""
@@ -129,6 +135,32 @@ class Searcher:
     ) -> None:
         self.close()
 
+    def _fitting(self, reader: Reader, asked: Asked, weights: Mapping[str, float]) -> list[Found]:
+        """The clips that fit the text best."""
+        vectors = self.vectors.of(asked.text, self.vectors.wanted(asked.by))
+        if not vectors:
+            return []
+        hits = search_clips(
+            reader,
+            vectors,
+            by=asked.by,
+            limit=asked.limit,
+            where=asked.where,
+            counts=self.vectors.counting(asked.text),
+            weights=weights,
+        )
+        return [Found(hit, (hit.id,)) for hit in hits]
+
+    def _told(self, found: Sequence[Found], asked: Asked) -> list[SearchHit]:
+        """The hits with what each scores in every modality, exactly, for each text of the question."""
+        told = [dict(one.scores) for one in found]
+        for place, text in enumerate(asked.texts):
+            ids = [one.clip_ids[place] for one in found]
+            scores = exact_scores(self._reader, ids, self._explaining(text, asked.by)) if ids else {}
+            for why, own in zip(told, ids, strict=True):
+                why |= {f"{_PREFIXES[place]}{name}": score for name, score in scores[own].items()}
+        return [_shown(one, why) for one, why in zip(found, told, strict=True)]
+
     def _weights(self, asked: Asked) -> Mapping[str, float]:
         """The weights of `weighted`: those given, or those of the recipe's blocks; exact words weigh as speech does."""
         if asked.weights:
@@ -146,8 +178,12 @@ class Searcher:
         return self.vectors.of(text, names)
 
 
-def _shown(hit: Hit, why: Mapping[str, float]) -> SearchHit:
-    payload = hit.payload
+#: Before the names of scores: of the first text nothing, of the one that follows it this.
+_PREFIXES = ("", "then ")
+
+
+def _shown(found: Found, why: Mapping[str, float]) -> SearchHit:
+    hit, payload = found.hit, found.hit.payload
     return SearchHit(
         video=shown(str(payload["uri"])),
         start_seconds=float(payload["start_seconds"]),
@@ -155,7 +191,7 @@ def _shown(hit: Hit, why: Mapping[str, float]) -> SearchHit:
         score=round(hit.score, 6),
         by=hit.by,
         transcript=payload.get("transcript"),
-        clip_id=hit.id,
+        clip_id=found.clip_ids[0] if found.clip_ids else hit.id,
         screen_text=payload.get("screen_text"),
         media_start_seconds=float(payload.get("media_start_seconds", 0.0)),
         why={name: round(score, 6) for name, score in why.items()},
