@@ -1,11 +1,11 @@
 """Texts -> the vectors that an index is asked with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from transforms.encoders.catalog import card
-from transforms.encoders.light import text_query
+from transforms.encoders.light import has_light, kept_text_vectors, text_query
 from transforms.encoders.words import query_vector, terms_of
 from transforms.errors import RecipeMismatch, UsageError
 from transforms.fuse import as_block, lay_out
@@ -107,13 +107,28 @@ class QueryVectors:
                 f"{name!r} was made by {self.encoder_of(name)}, which has no text tower: no text can be compared "
                 f"with it; in this index text can ask {', '.join(able) or 'nothing'}, and {name!r} takes a file"
             )
-        encoder = card(self.encoder_of(name))
-        tower = encoder.text_encoder or encoder.name
+        tower = self._tower(name)
         if (tower, text) not in self._encoded:
             if len(self._encoded) >= _REMEMBERED:
                 self._encoded.clear()
             self._encoded[tower, text] = text_query(tower, text)
         return self._encoded[tower, text]
+
+    def is_light(self, name: str) -> bool:
+        """Whether text is brought into the space of the named vector without a library of models or a service."""
+        return name == "words" or (self.takes_text(name) and has_light(card(self._tower(name))))
+
+    def remember(self, texts: Sequence[str], names: Iterable[str]) -> None:
+        """Encode texts that come again in other runs, for named vectors that are light."""
+        for tower in {self._tower(name) for name in names if name != "words"}:
+            self._encoded |= {
+                (tower, text): vector for text, vector in zip(texts, kept_text_vectors(tower, texts), strict=True)
+            }
+
+    def _tower(self, name: str) -> str:
+        """The text encoder of the space of the named vector."""
+        encoder = card(self.encoder_of(name))
+        return encoder.text_encoder or encoder.name
 
     def check_fingerprints(self, names: tuple[str, ...]) -> None:
         """Vectors that other encoders made cannot be compared with what these make of a question."""
@@ -139,7 +154,7 @@ class QueryVectors:
 
 
 #: Texts whose vectors are kept.
-_REMEMBERED = 256
+_REMEMBERED = 1024
 
 
 def _says_enough_of(text: str, words_encoder: str) -> Callable[[Hit], bool]:

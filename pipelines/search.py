@@ -6,11 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipelines.asked import Asked
+from pipelines.confidence import confidences
 from pipelines.found import Found
 from pipelines.query_vectors import QueryVectors
 from pipelines.search_order import search_in_order
 from pipelines.search_time import longest_seconds, moment_of, search_by_time, search_near
 from transforms.errors import UsageError
+from transforms.index.calibration import LEAST_CONFIDENCE, read_calibration
 from transforms.index.late import check_weights
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
@@ -35,6 +37,8 @@ class SearchHit:
     clip_id: str
     media_start_seconds: float = 0.0  # where the container's clock stands when a player shows 0:00
     screen_text: str | None = None
+    confidence: float | None = None  # 0 to 1, how sure it is that this is not chance; None: nothing to tell it by
+    fits: bool | None = None  # whether it is better than chance on this corpus
     why: Mapping[str, float] = field(default_factory=dict, hash=False)  # the exact score of each modality
 
     def as_json(self) -> dict[str, Any]:
@@ -154,12 +158,17 @@ class Searcher:
     def _told(self, found: Sequence[Found], asked: Asked) -> list[SearchHit]:
         """The hits with what each scores in every modality, exactly, for each text of the question."""
         told = [dict(one.scores) for one in found]
+        sure: list[list[float | None]] = [[] for _ in found]
+        calibration = read_calibration(self._reader) if asked.texts and found else None
         for place, text in enumerate(asked.texts):
             ids = [one.clip_ids[place] for one in found]
-            scores = exact_scores(self._reader, ids, self._explaining(text, asked.by)) if ids else {}
-            for why, own in zip(told, ids, strict=True):
-                why |= {f"{_PREFIXES[place]}{name}": score for name, score in scores[own].items()}
-        return [_shown(one, why) for one, why in zip(found, told, strict=True)]
+            scores = exact_scores(self._reader, ids, self._explaining(text, asked.by))
+            own = [scores[one] for one in ids]
+            for why, score in zip(told, own, strict=True):
+                why |= {f"{_PREFIXES[place]}{name}": value for name, value in score.items()}
+            for each, confidence in zip(sure, confidences(calibration, self.vectors, text, asked.by, own), strict=True):
+                each.append(confidence)
+        return [_shown(one, why, each) for one, why, each in zip(found, told, sure, strict=True)]
 
     def _weights(self, asked: Asked) -> Mapping[str, float]:
         """The weights of `weighted`: those given, or those of the recipe's blocks; exact words weigh as speech does."""
@@ -182,8 +191,11 @@ class Searcher:
 _PREFIXES = ("", "then ")
 
 
-def _shown(found: Found, why: Mapping[str, float]) -> SearchHit:
+def _shown(found: Found, why: Mapping[str, float], sure: Sequence[float | None] = ()) -> SearchHit:
+    """The hit as it is told; `sure` is the confidence for each text of the question, and the least of them counts."""
     hit, payload = found.hit, found.hit.payload
+    known = [confidence for confidence in sure if confidence is not None]
+    confidence = round(min(known), 4) if known and len(known) == len(sure) else None
     return SearchHit(
         video=shown(str(payload["uri"])),
         start_seconds=float(payload["start_seconds"]),
@@ -194,5 +206,7 @@ def _shown(found: Found, why: Mapping[str, float]) -> SearchHit:
         clip_id=found.clip_ids[0] if found.clip_ids else hit.id,
         screen_text=payload.get("screen_text"),
         media_start_seconds=float(payload.get("media_start_seconds", 0.0)),
+        confidence=confidence,
+        fits=None if confidence is None else confidence >= LEAST_CONFIDENCE,
         why={name: round(score, 6) for name, score in why.items()},
     )

@@ -56,6 +56,8 @@ def test_a_hit_says_where_it_is_in_the_words_that_scripts_rely_on(searcher: Sear
         "transcript",
         "clip_id",
         "screen_text",
+        "confidence",
+        "fits",
         "why",
     ]
     assert told["video"] == "/films/kitchen %FF.mp4"
