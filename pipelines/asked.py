@@ -3,13 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from transforms.errors import UsageError
 from transforms.index.query import AUTO, EVERY_CLIP
 from transforms.index.store import Where
-
-Level = Literal["clip", "video"]
 
 #: Words for a place in a video, as the share of it that has passed.
 PLACES: Mapping[str, float] = {"opening": 0.0, "middle": 0.5, "end": 1.0}
@@ -31,7 +28,6 @@ class Asked:
     near_seconds: float | None = None  # ranks by time as well
     at: float | None = None  # the same, by the share of the video that has passed, 0 to 1
     between_seconds: tuple[float, float] | None = None  # only clips that overlap this half-open span
-    level: Level = "clip"
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)  # of by="weighted"; empty: the recipe's
 
     def __post_init__(self) -> None:
@@ -39,12 +35,6 @@ class Asked:
         self._check_time()
         if self.limit < 1:
             raise UsageError(f"at least one hit is asked for: limit={self.limit}")
-        if self.level not in ("clip", "video"):
-            raise UsageError(f"hits are clips or whole videos: level={self.level!r}")
-        if self.level == "video" and (self.is_about_time or self.then is not None):
-            raise UsageError(
-                "a whole video has no place in time: --level video goes without --then, --near and the like"
-            )
         if self.weights and self.by != "weighted":
             raise UsageError(f"weights belong to --by weighted: by={self.by!r}")
 

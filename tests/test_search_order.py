@@ -91,7 +91,6 @@ def test_what_is_said_can_follow_too(searcher: Searcher) -> None:
         ({"text": "", "then": "a rocket"}, "the question is empty"),
         ({"text": " ", "then": "a rocket"}, "the question is empty"),
         ({"text": "a cat", "then": "a rocket", "near_seconds": 1.0}, "goes with --between, not with --near"),
-        ({"text": "a cat", "then": "a rocket", "level": "video"}, "goes without --then"),
     ],
 )
 def test_half_a_sequence_is_refused(asked: dict[str, object], said: str) -> None:

@@ -121,7 +121,6 @@ def test_a_near_hit_says_what_its_closeness_is_worth(searcher: Searcher) -> None
         ({"text": " ", "near_seconds": 3.0}, "the question is empty"),
         ({}, "the question is empty"),
         ({"text": "a cat", "within_seconds": 3.0}, "needs a --then"),
-        ({"text": "a cat", "level": "video", "at": 0.5}, "no place in time"),
     ],
 )
 def test_times_that_make_no_sense_are_refused(asked: dict[str, object], said: str) -> None:

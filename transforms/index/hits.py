@@ -12,7 +12,7 @@ _SCORE_DIGITS = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hit:
-    """A clip, or a whole video, that was found; `by` names the vector that ranked it best."""
+    """A clip that was found; `by` names the vector that ranked it best."""
 
     id: str
     score: float  # cosine, MaxSim or weighted overlap; in a fusion what the fusion says

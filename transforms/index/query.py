@@ -1,4 +1,4 @@
-"""Search over clips or whole videos: one named vector, or several whose rankings are fused."""
+"""Search over clips: one named vector, or several whose rankings are fused."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -22,7 +22,6 @@ FUSION_DEPTH = 100
 
 EVERY_CLIP = Where()
 LIVE_CLIPS = Where(must=(Equals("kind", "clip"), Equals("live", True)))
-LIVE_WHOLES = Where(must=(Equals("kind", "whole"), Equals("live", True)))
 
 
 def search_clips(
@@ -33,7 +32,6 @@ def search_clips(
     limit: int,
     k: int = RRF_K,
     where: Where = EVERY_CLIP,
-    among: Where = LIVE_CLIPS,
     counts: Mapping[str, Callable[[Hit], bool]] | None = None,
     weights: Mapping[str, float] | None = None,
 ) -> list[Hit]:
@@ -52,7 +50,7 @@ def search_clips(
     names = tuple(name for name in vectors if name in held) if by in FUSIONS else (by,)
     if not names or any(name not in held or name not in vectors for name in names):
         raise UsageError(f"this index cannot be searched by {by!r}; it can by {', '.join((*FUSIONS, *held))}")
-    only = Where(must=(*among.must, *where.must), must_not=(*among.must_not, *where.must_not))
+    only = Where(must=(*LIVE_CLIPS.must, *where.must), must_not=where.must_not)
     found = rankings(reader, {name: vectors[name] for name in names}, depth=max(limit, FUSION_DEPTH), where=only)
     if by not in FUSIONS:
         return found[by][:limit]

@@ -1,7 +1,7 @@
 """The one protocol that Qdrant Edge and a Qdrant server both answer to.
 
-A store holds points of several kinds, told apart by the payload field `kind`: `clip`, `whole` (all of
-a video as one point), `receipt`, `video` (a ledger entry) and `calibration`. Only clips and wholes carry vectors.
+A store holds points of several kinds, told apart by the payload field `kind`: `clip`, `receipt`, `video`
+(a ledger entry) and `calibration` (what chance scores). Only clips carry vectors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
