@@ -50,6 +50,7 @@ def test_a_wheel_holds_the_three_packages_and_their_data(source: Path, tmp_path:
     recipes = {str(path.relative_to(ROOT)) for path in (ROOT / "transforms/recipes").glob("*.toml")}
     assert recipes
     assert expected | recipes | {f"{package}/py.typed" for package in PACKAGES} <= names
+    assert "pipelines/generic_questions.txt" in names
     assert "Requires-Python: >=3.11" in metadata
     assert {"offline", "server", "dev"} <= set(re.findall(r"^Provides-Extra: (\S+)", metadata, re.MULTILINE))
 
