@@ -134,7 +134,7 @@ def mono(samples: NDArray[Any]) -> Float32:
         raise UsageError(f"sound is samples (n,) or (n, channels): shape={samples.shape}")
     values: Float32
     if samples.dtype == np.uint8:
-        values = (samples.astype(np.float32) - 128) / 128
+        values = ((samples.astype(np.float32) - 128) / 128).astype(np.float32)
     elif samples.dtype in (np.int16, np.int32):
         values = (samples / -float(np.iinfo(samples.dtype).min)).astype(np.float32)
     elif samples.dtype.kind == "f":
@@ -150,7 +150,8 @@ def mono(samples: NDArray[Any]) -> Float32:
     if values.ndim == 1:
         return values
     channels = int(np.argmin(values.shape[::-1]))  # of a square, the second side
-    return values.mean(axis=1 - channels, dtype=np.float32)
+    mixed: Float32 = values.mean(axis=1 - channels, dtype=np.float32)
+    return mixed
 
 
 def resampled(samples: Float32, rate_hz: int, wanted_hz: int) -> Float32:
