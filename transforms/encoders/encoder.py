@@ -177,13 +177,19 @@ class Encoder:
         if not parts:
             return np.zeros((0, self.card.dimensions), np.float32)
         rows = self._checked(np.stack(parts))
-        said = [not isinstance(item, str) or bool(item.strip()) for item in items]
-        if not family(self.card.family).may_know_nothing and not rows[said].any(axis=1).all():
+        lost = [place for place, row in enumerate(rows) if not row.any() and self._says_something(items[place])]
+        if lost and not family(self.card.family).may_know_nothing:
             raise BadVectors(
-                f"{self.card.name} gave rows of zeros, which have no direction; its weights or its precision are "
-                f"broken: device={self.where.device}, precision={self.where.precision}"
+                f"{self.card.name} gave {len(lost)} of {len(rows)} rows of zeros, which have no direction; its weights "
+                f"or its precision are broken: device={self.where.device}, precision={self.where.precision}"
             )
         return rows
+
+    def _says_something(self, item: Any) -> bool:
+        """Whether there is anything in an input: of a text without a token, of pure silence, nothing can be known."""
+        if isinstance(item, str):
+            return bool(self.network.token_spans(item))
+        return bool(item.any()) if isinstance(item, np.ndarray) else True
 
     def _checked(self, rows: Float32) -> Float32:
         if not np.isfinite(rows).all():

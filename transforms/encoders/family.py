@@ -334,6 +334,7 @@ _VIDEO = (
         ("transformers",),
         text_queries="yes",
         models=("facebook/pe-av-large",),
+        may_know_nothing=True,  # with the pair `both`, of a clip without sound
     ),
     Family(
         "embedding-gemma",
