@@ -9,6 +9,7 @@ import numpy as np
 
 from transforms.encoders.catalog import card
 from transforms.encoders.light import text_query
+from transforms.encoders.spending import questions
 from transforms.encoders.words import query_vector, terms_of
 from transforms.errors import RecipeMismatch, UsageError
 from transforms.fuse import as_block, lay_out
@@ -107,7 +108,8 @@ class Searcher:
         if by not in able:
             raise UsageError(f"a file cannot be compared with {by!r}; in this index it can with {', '.join(able)}")
         self._check_fingerprints((by,))
-        vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
+        with questions():
+            vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
         return [_shown(hit) for hit in search_clips(self._reader, {by: vector}, by=by, limit=limit, where=where)]
 
     def query_vectors(self, text: str, *, by: str = AUTO) -> dict[str, Vector]:
@@ -179,7 +181,8 @@ class Searcher:
         encoder = card(self.encoder_of(name))
         tower = encoder.text_encoder or encoder.name
         if tower not in encoded:
-            encoded[tower] = text_query(tower, text)
+            with questions():
+                encoded[tower] = text_query(tower, text)
         return encoded[tower]
 
     def _check_fingerprints(self, names: tuple[str, ...]) -> None:
