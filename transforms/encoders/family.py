@@ -1,11 +1,12 @@
 """Every family of encoders, as data: what it is for, what it needs, where its code is. Imports none of them.
 
-A family's module has two functions, and a third where its weights come from a hub under another name:
+A family's module has two functions, and more where its weights come from a hub under another name, or not alone:
 
     describe(name: Name, folder: Path | None) -> Card      # reads small files only, imports no torch
     load(card: Card, where: Where) -> Network
     repository(name: Name) -> str                          # the hub's id; the name's model where it is left out
     parts(name: Name) -> tuple[str, ...]                   # further encoders whose weights it needs; none
+    of_parts(name: Name, parts: Sequence[str]) -> Name     # the name with these for them, as a lock pins them
 """
 
 import difflib
