@@ -136,7 +136,7 @@ def test_a_value_of_another_kind_is_named_with_its_section_and_key(settings, say
 )
 def test_a_setting_without_effect_is_refused(settings, says):
     with pytest.raises(UsageError, match=says):
-        Recipe.of({"name": "x", "frames": {"encoder": FRAMES}} | settings)
+        Recipe.of({"name": "x", "frames": {"encoder": FRAMES}} | settings).schema()
 
 
 def test_a_recipe_file_of_another_encoding_is_named(tmp_path):

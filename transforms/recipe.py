@@ -154,12 +154,6 @@ class Recipe:
                 f"the recipe {self.name!r} names no encoder, so it makes no vectors; name one, e.g. in [frames]: "
                 'encoder = "conse:tf_efficientnet_lite2"'
             )
-        for section in ("text", "words"):
-            if section in named and not (self.speech_encoder or self.ocr_encoder):
-                raise UsageError(
-                    f"[{section}] has no text to work on in the recipe {self.name!r}: add [speech] or [ocr], "
-                    f"or leave [{section}] out"
-                )
         vectors = [vector for section in named if section not in ("text", "words") for vector in SECTIONS[section][1]]
         vectors += [vector for vector, gives in (("transcript", "speech"), ("ocr", "ocr")) if gives in named]
         for vector in quantized:
@@ -276,7 +270,16 @@ class Recipe:
         return _hash(*(f"{name}={print_}" for name, print_ in sorted(self.vector_fingerprints().items())))
 
     def schema(self) -> Schema:
-        """What the store must hold for this recipe. Raises UsageError, MissingPackage, MissingWeights."""
+        """What the store must hold for this recipe. Raises UsageError, MissingPackage, MissingWeights.
+
+        UsageError also for [text] and [words] without [speech] and [ocr]: they fill no vector of a clip.
+        """
+        for section in ("text", "words"):
+            if section in self.encoders() and not (self.speech_encoder or self.ocr_encoder):
+                raise UsageError(
+                    f"[{section}] has no text to work on in the recipe {self.name!r}: add [speech] or [ocr], "
+                    f"or leave [{section}] out"
+                )
         self.check()
         dense = [
             DenseVector(name, size, multi=multi, quantization=dict(self.quantization).get(name, "none"))
