@@ -16,7 +16,7 @@ from pipelines.settings import IngestSettings
 from pipelines.summary import IngestSummary, summarise
 from transforms import heap, interrupt, progress
 from transforms.content import check_unchanged, content_of
-from transforms.encoders import light
+from transforms.encoders import light, spending
 from transforms.errors import DiskFull, Outage, ReelvecError, VideoChanged
 from transforms.index.ledger import read_all_receipts, read_entries
 from transforms.index.location import IndexLocation
@@ -70,6 +70,7 @@ def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None)
     started = time.monotonic()
     heap.share_heaps()  # before Beam and the models start threads of their own
     interrupt.reset()
+    spending.start_again()
     progress.listen(listen or progress.Silent())
     location = IndexLocation.parse(settings.index)
     recipe = recipe_of(settings, location)

@@ -6,6 +6,7 @@ import numpy as np
 
 from transforms.encoders.catalog import card
 from transforms.encoders.light import has_light, kept_text_vectors, text_query
+from transforms.encoders.spending import questions
 from transforms.encoders.words import query_vector, terms_of
 from transforms.errors import RecipeMismatch, UsageError
 from transforms.fuse import as_block, lay_out
@@ -115,7 +116,8 @@ class QueryVectors:
         if (tower, text) not in self._encoded:
             if len(self._encoded) >= _REMEMBERED:
                 self._encoded.clear()
-            self._encoded[tower, text] = text_query(tower, text)
+            with questions():
+                self._encoded[tower, text] = text_query(tower, text)
         return self._encoded[tower, text]
 
     def is_light(self, name: str) -> bool:

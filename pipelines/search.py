@@ -11,6 +11,7 @@ from pipelines.found import Found
 from pipelines.query_vectors import QueryVectors
 from pipelines.search_order import search_in_order
 from pipelines.search_time import longest_seconds, moment_of, search_by_time, search_near
+from transforms.encoders.spending import questions
 from transforms.errors import UsageError
 from transforms.index.calibration import LEAST_CONFIDENCE, read_calibration
 from transforms.index.late import check_weights
@@ -111,7 +112,8 @@ class Searcher:
         if by not in able:
             raise UsageError(f"a file cannot be compared with {by!r}; in this index it can with {', '.join(able)}")
         self.vectors.check_fingerprints((by,))
-        vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
+        with questions():
+            vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
         hits = search_clips(self._reader, {by: vector}, by=by, limit=limit, where=where)
         return [_shown(Found(hit), {by: hit.score}) for hit in hits]
 

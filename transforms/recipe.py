@@ -19,6 +19,7 @@ from transforms.errors import UsageError
 from transforms.fusion_settings import FusionSettings as FusionSettings
 from transforms.media.choice import FrameChoice
 from transforms.records import DenseVector, FrameWant, Quantization, Schema
+from transforms.written import check_kinds
 
 #: Raised when the code makes other vectors or payloads from the same settings.
 REVISION = 2
@@ -108,18 +109,20 @@ class Recipe:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The recipe that `settings()` or a TOML file describes; raises UsageError for unknown keys.
+        """The recipe that `settings()` or a TOML file describes.
 
-        What a section holds beside `encoder` and `choice` are options of its encoder.
+        What a section holds beside `encoder` and `choice` are options of its encoder. Raises UsageError for unknown
+        keys, values of another kind, and settings that would have no effect.
         """
         known = ("name", "segment", "fusion", "quantization", *SECTIONS)
         for key in settings:
             if key not in known:
                 raise UsageError(f"a recipe has no such part: {key!r}; it has {', '.join(known)}")
+        check_kinds(settings, {"segment": asdict(SegmentSettings()), "fusion": asdict(FusionSettings())})
         encoders = {_field_of(section): _encoder_of(section, settings.get(section, {})) for section in SECTIONS}
         quantized = {**dict(_QUANTIZATION), **settings.get("quantization", {})}
         try:
-            return cls(
+            made = cls(
                 name=settings["name"],
                 segment=SegmentSettings(**settings.get("segment", {})),
                 choice=settings.get("frames", {}).get("choice", "every:1s"),
@@ -129,6 +132,25 @@ class Recipe:
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"a recipe is not complete or has a setting too many: {error}") from error
+        made._check_effects(settings.get("quantization", {}))
+        return made
+
+    def _check_effects(self, quantized: Mapping[str, str]) -> None:
+        """Raise UsageError for what would be passed over in silence."""
+        named = self.encoders()
+        if not named:
+            raise UsageError(
+                f"the recipe {self.name!r} names no encoder, so it makes no vectors; name one, e.g. in [frames]: "
+                'encoder = "conse:tf_efficientnet_lite2"'
+            )
+        vectors = [vector for section in named if section not in ("text", "words") for vector in SECTIONS[section][1]]
+        vectors += [vector for vector, gives in (("transcript", "speech"), ("ocr", "ocr")) if gives in named]
+        for vector in quantized:
+            if vector not in (*vectors, "clip"):
+                raise UsageError(
+                    f"[quantization] names {vector!r}, which is no dense vector of the recipe {self.name!r}; "
+                    f"it has {', '.join((*vectors, 'clip'))}"
+                )
 
     def settings(self) -> dict[str, Any]:
         """The recipe as plain values, as a TOML file would hold them; `of` reads it back."""
@@ -257,7 +279,16 @@ class Recipe:
         return _hash(*(f"{name}={print_}" for name, print_ in sorted(self.vector_fingerprints().items())))
 
     def schema(self) -> Schema:
-        """What the store must hold for this recipe. Raises UsageError, MissingPackage, MissingWeights."""
+        """What the store must hold for this recipe. Raises UsageError, MissingPackage, MissingWeights.
+
+        UsageError also for [text] and [words] without [speech] and [ocr]: they fill no vector of a clip.
+        """
+        for section in ("text", "words"):
+            if section in self.encoders() and not (self.speech_encoder or self.ocr_encoder):
+                raise UsageError(
+                    f"[{section}] has no text to work on in the recipe {self.name!r}: add [speech] or [ocr], "
+                    f"or leave [{section}] out"
+                )
         self.check()
         dense = [
             DenseVector(name, size, multi=multi, quantization=dict(self.quantization).get(name, "none"))
@@ -353,7 +384,9 @@ def _check_family(section: str, encoder: str) -> None:
     found = family(Name.parse(encoder).family)
     gives_text = ("speech", "ocr", "words")
     if (found.modality in gives_text or section in gives_text) and found.modality != section:
-        raise UsageError(f"[{section}] cannot be served by {encoder}: it is an encoder for {found.modality}")
+        raise UsageError(
+            f"[{section}] cannot be served by {Name.parse(encoder).shown}: it is an encoder for {found.modality}"
+        )
 
 
 def load_recipe(name: str, *, locked: bool = True) -> Recipe:
@@ -365,7 +398,10 @@ def load_recipe(name: str, *, locked: bool = True) -> Recipe:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"there is no recipe file {name!r}")
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the recipe {name!r} cannot be read, it is a text file in UTF-8: {error}") from error
     else:
         folder = files("transforms").joinpath("recipes")
         packaged = {item.name.removesuffix(".toml"): item for item in folder.iterdir()}

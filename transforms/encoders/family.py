@@ -1,12 +1,14 @@
 """Every family of encoders, as data: what it is for, what it needs, where its code is. Imports none of them.
 
-A family's module has two functions, and more of them where it needs them:
+A family's module has two functions, and more where its weights come from a hub under another name, or not alone, or
+where a name changes what is packaged:
 
     describe(name: Name, folder: Path | None) -> Card      # reads small files only, imports no torch
     load(card: Card, where: Where) -> Network
     repository(name: Name) -> str                          # the hub's id; the name's model where it is left out
     parts(name: Name) -> tuple[str, ...]                   # further encoders whose weights it needs; none
     changed(name: Name) -> dict[str, Scalar]               # settings that a name changes of its packaged encoder; none
+    of_parts(name: Name, parts: Sequence[str]) -> Name     # the name with these for them, as a lock pins them
 """
 
 import difflib

@@ -72,6 +72,11 @@ def parts(name: Name) -> tuple[str, ...]:
     return (_text_of(name),)
 
 
+def of_parts(name: Name, parts: Sequence[str]) -> Name:
+    """The same name with this text encoder."""
+    return name.with_options({"text": parts[0]})
+
+
 def describe(name: Name, folder: Path) -> Card:
     """The card of a timm folder with a classifier over ImageNet's 1,000 classes, in the text encoder's space."""
     name.check_options("text", "top_k", "temperature")

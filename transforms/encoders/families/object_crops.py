@@ -105,6 +105,16 @@ def crop(frame: Pixels, box: Box) -> Pixels:
     return frame[slice(*rows), slice(*columns)]
 
 
+def parts(name: Name) -> tuple[str, ...]:
+    """The encoder of crops."""
+    return (name.option("crops", _CROPS),)
+
+
+def of_parts(name: Name, parts: Sequence[str]) -> Name:
+    """The same name with this encoder of crops."""
+    return name.with_options({"crops": parts[0]})
+
+
 def describe(name: Name, folder: Path) -> Card:
     """The card of a detector's folder; raises UsageError for labels and crops that do not go with it."""
     name.check_options("crops", "top_k", "least_score", "labels")

@@ -101,5 +101,6 @@ def load(card: Card, where: Where) -> OpenAINetwork:
         base_url=endpoint_of(card, _ENDPOINT),
         timeout=service.timeout_seconds,
         max_retries=0,
+        http_client=service.http,
     )
     return OpenAINetwork(service, client, card, where)
