@@ -192,6 +192,11 @@ def _projected(plain: Card, path: Path) -> Card:
 
     reduction = load_components(path)
     assert reduction.components is not None
+    if reduction.components.shape[1] != plain.dimensions:
+        raise UsageError(
+            f"{path} holds components of vectors of {reduction.components.shape[1]} dimensions; those of {plain.name} "
+            f"have {plain.dimensions}; fit them on this encoder's"
+        )
     sha256 = sha256_of(path)
     return replace(
         plain,

@@ -10,7 +10,8 @@ from transforms.encoders.device import check_device, kept, resolve_device
 from transforms.encoders.family import family
 from transforms.encoders.names import Name
 from transforms.encoders.network import Where
-from transforms.errors import UsageError
+from transforms.encoders.weights import sha256_of
+from transforms.errors import MissingWeights, UsageError
 
 if TYPE_CHECKING:
     from apache_beam.ml.inference.base import ModelHandler
@@ -82,5 +83,8 @@ def _reduction(found: Card) -> "Reduction":
 
     size = int(dict(found.settings).get("keep_dimensions", 0) or 0)
     if pca := Name.parse(found.name).option("pca"):
-        return replace(load_components(Path(pca).expanduser()), dimensions=size)
+        path = Path(pca).expanduser()
+        if sha256_of(path) != dict(found.settings)["pca"]:
+            raise MissingWeights(f"the components are not those that the encoder was described with: {path}; run again")
+        return replace(load_components(path), dimensions=size)
     return Reduction(dimensions=size)
