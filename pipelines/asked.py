@@ -12,6 +12,18 @@ from transforms.index.store import Where
 PLACES: Mapping[str, float] = {"opening": 0.0, "middle": 0.5, "end": 1.0}
 
 
+#: What a hit is.
+LEVELS = ("clip", "video")
+
+
+def check_level(level: str, *, pooled: bool) -> None:
+    """Raise UsageError for a level that does not exist, and for clips that are to be found by their whole video."""
+    if level not in LEVELS:
+        raise UsageError(f"--level is {' or '.join(LEVELS)}: {level!r}")
+    if pooled and level != "video":
+        raise UsageError("--pooled compares whole videos: it needs --level video")
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One question with its conditions; times are seconds since a video's start, as a player counts them.
@@ -29,10 +41,15 @@ class Asked:
     at: float | None = None  # the same, by the share of the video that has passed, 0 to 1
     between_seconds: tuple[float, float] | None = None  # only clips that overlap this half-open span
     weights: Mapping[str, float] = field(default_factory=dict, hash=False)  # of by="weighted"; empty: the recipe's
+    level: str = "clip"  # or "video": one hit a video, which is its whole span
+    pooled: bool = False  # videos by the vectors of the whole video, not by their best clip
 
     def __post_init__(self) -> None:
         self._check_text()
         self._check_time()
+        check_level(self.level, pooled=self.pooled)
+        if self.level == "video" and (self.then is not None or self.is_about_time):
+            raise UsageError("--level video asks for whole videos: it goes without --then, --near, --at and --between")
         if self.limit < 1:
             raise UsageError(f"at least one hit is asked for: limit={self.limit}")
         if self.weights and self.by != "weighted":

@@ -48,6 +48,10 @@ def search(
     weights: Annotated[
         str | None, typer.Option(help="With --by weighted: frame=1,transcript=0.5", metavar="NAME=NUMBER,...")
     ] = None,
+    level: Annotated[str, typer.Option(help="What a hit is: a clip, or the video of the best clip.")] = "clip",
+    pooled: Annotated[
+        bool, typer.Option("--pooled", help="With --level video: by the mean of all its clips, not by the best.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many hits.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -62,7 +66,7 @@ def search(
         raise UsageError("say what to look for: a text, a time (--between, --near, --at), or --like FILE")
     with Searcher(index) as searcher:
         if like is not None:
-            hits = searcher.search_like(like, by=by, limit=limit)
+            hits = searcher.search_like(like, by=by, limit=limit, level=level, pooled=pooled)
         else:
             asked = Asked(
                 text or "",
@@ -74,6 +78,8 @@ def search(
                 at=None if at is None else parse_place(at),
                 between_seconds=None if between is None else (parse_seconds(between[0]), parse_seconds(between[1])),
                 weights=parse_weights(weights or ""),
+                level=level,
+                pooled=pooled,
             )
             hits = searcher.ask(asked)
             if not hits:

@@ -33,6 +33,7 @@ from transforms.source import Listing, list_videos
 from transforms.uris import path_of_uri
 from transforms.write.commit import commit_leftovers, sweep
 from transforms.write.copies import copy_video, relabel
+from transforms.write.whole import add_missing
 
 if TYPE_CHECKING:
     import apache_beam as beam
@@ -140,6 +141,7 @@ class _Run:
         plan = self._plan(listing, ledger)
         if not plan.empty:
             mark_unpublished(self.location)
+            add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
         clips = self._embed(plan.to_embed) if plan.to_embed else 0
         for entry in plan.updated:
             self._update(entry)

@@ -5,21 +5,24 @@ from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-from pipelines.asked import Asked
+from pipelines.asked import Asked, check_level
 from pipelines.confidence import confidences
 from pipelines.found import Found
 from pipelines.query_vectors import QueryVectors
 from pipelines.search_order import search_in_order
 from pipelines.search_time import longest_seconds, moment_of, search_by_time, search_near
+from pipelines.search_videos import search_videos
 from transforms.encoders.spending import questions
 from transforms.errors import UsageError
 from transforms.index.calibration import LEAST_CONFIDENCE, read_calibration
+from transforms.index.hits import Hit
 from transforms.index.late import check_weights
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
 from transforms.index.overlap import Overlapping
 from transforms.index.query import AUTO, EVERY_CLIP, FUSIONS, MEAN_OF, exact_scores, search_clips
 from transforms.index.store import Reader, Where
+from transforms.index.videos import best_clips, pooled_form, search_wholes
 from transforms.recipe import Recipe
 from transforms.records import Vector
 from transforms.uris import shown
@@ -27,7 +30,7 @@ from transforms.uris import shown
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A clip that answers a question; times are of the container's clock."""
+    """A clip, or a whole video, that answers a question; times are of the container's clock."""
 
     video: str  # absolute path, or the URI of what is not local
     start_seconds: float
@@ -86,6 +89,8 @@ class Searcher:
         moment = moment_of(asked)
         if not asked.text:
             found = search_by_time(reader, asked)
+        elif asked.level == "video":
+            found = search_videos(reader, self.vectors, asked, weights=weights)
         elif asked.then is not None:
             found = search_in_order(reader, self.vectors, asked, weights=weights)
         elif moment is not None:
@@ -98,8 +103,19 @@ class Searcher:
         """How long the longest video of the index lasts."""
         return longest_seconds(self._reader)
 
-    def search_like(self, given: Any, *, by: str, limit: int = 10, where: Where = EVERY_CLIP) -> list[SearchHit]:
+    def search_like(
+        self,
+        given: Any,
+        *,
+        by: str,
+        limit: int = 10,
+        where: Where = EVERY_CLIP,
+        level: str = "clip",
+        pooled: bool = False,
+    ) -> list[SearchHit]:
         """The `limit` clips nearest to a file, a picture or a sound, by the encoder that filled the named vector.
+
+        With level="video" the videos, as `Asked` says.
 
         This is how encoders without a text tower are asked. Raises UsageError for a vector that this index does not
         hold or whose encoder does not take such an input.
@@ -107,14 +123,24 @@ class Searcher:
         from pipelines.embedder import ModelEmbedder
         from transforms.encoders.registry import loaded
 
+        check_level(level, pooled=pooled)
         no_file = (*FUSIONS, "clip", "words", "transcript", "ocr", "objects")
         able = [name for name in self.names if name not in no_file]
         if by not in able:
             raise UsageError(f"a file cannot be compared with {by!r}; in this index it can with {', '.join(able)}")
+        if pooled:
+            pooled_form(by, (by,), self._reader.schema)
         self.vectors.check_fingerprints((by,))
         with questions():
             vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
-        hits = search_clips(self._reader, {by: vector}, by=by, limit=limit, where=where)
+
+        def clips(depth: int) -> list[Hit]:
+            return search_clips(self._reader, {by: vector}, by=by, limit=depth, where=where)
+
+        if pooled:
+            hits = search_wholes(self._reader, {by: vector}, by=by, limit=limit, where=where)
+        else:
+            hits = best_clips(clips, limit) if level == "video" else clips(limit)
         return [_shown(Found(hit), {by: hit.score}) for hit in hits]
 
     def query_vectors(self, text: str, *, by: str = AUTO) -> dict[str, Vector]:
@@ -161,7 +187,8 @@ class Searcher:
         """The hits with what each scores in every modality, exactly, for each text of the question."""
         told = [dict(one.scores) for one in found]
         sure: list[list[float | None]] = [[] for _ in found]
-        calibration = read_calibration(self._reader) if asked.texts and found else None
+        known = asked.texts and found and not asked.pooled  # what chance scores is known of clips alone
+        calibration = read_calibration(self._reader) if known else None
         for place, text in enumerate(asked.texts):
             ids = [one.clip_ids[place] for one in found]
             scores = exact_scores(self._reader, ids, self._explaining(text, asked.by))

@@ -32,6 +32,11 @@ def clip_id(uri: str, content: str, segmenter: str, start_seconds: float) -> str
     return stable_id("clip", uri, content, segmenter, round(start_seconds * 1000))
 
 
+def whole_id(uri: str, content: str, segmenter: str) -> str:
+    """The id of the point of the whole video of these bytes, whose clips this segmenter cut."""
+    return stable_id("whole", uri, content, segmenter)
+
+
 @dataclass(frozen=True, slots=True)
 class VideoRef:
     """One file of a corpus as a listing sees it; nothing has looked inside yet."""

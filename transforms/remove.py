@@ -1,9 +1,10 @@
-"""Videos gone from the corpus, or forgotten by the user -> their clips gone."""
+"""Videos gone from the corpus, or forgotten by the user -> their points gone."""
 
 from collections.abc import Sequence
 
+from transforms.index.kinds import points_of
 from transforms.index.ledger import delete_entries, delete_receipts, write_entries
-from transforms.index.store import Equals, VectorStore, Where
+from transforms.index.store import VectorStore
 from transforms.records import LedgerEntry
 
 
@@ -12,7 +13,7 @@ def remove_videos(store: VectorStore, entries: Sequence[LedgerEntry]) -> int:
     if not entries:
         return 0
     for entry in entries:
-        _delete_clips(store, entry.uri)
+        _delete_points(store, entry.uri)
     store.flush()
     delete_entries(store, [entry.uri for entry in entries])
     store.flush()
@@ -21,12 +22,12 @@ def remove_videos(store: VectorStore, entries: Sequence[LedgerEntry]) -> int:
 
 def forget_video(store: VectorStore, entry: LedgerEntry) -> int:
     """Delete the clips and leave a stone that keeps the video out; gives the number of clips deleted."""
-    _delete_clips(store, entry.uri)
+    _delete_points(store, entry.uri)
     write_entries(store, [LedgerEntry(entry.uri, entry.size_bytes, entry.version, "forgotten", origin=entry.origin)])
     store.flush()
     return entry.clips
 
 
-def _delete_clips(store: VectorStore, uri: str) -> None:
-    store.delete(Where((Equals("kind", "clip"), Equals("uri", uri))))
+def _delete_points(store: VectorStore, uri: str) -> None:
+    store.delete(points_of(uri))
     delete_receipts(store, uri)

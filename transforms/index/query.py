@@ -6,8 +6,9 @@ import numpy as np
 
 from transforms.errors import UsageError
 from transforms.index.hits import Hit, hits_of
+from transforms.index.kinds import LIVE_CLIPS as LIVE_CLIPS
 from transforms.index.late import LATE, RRF_K, fuse, fuse_rankings
-from transforms.index.store import AnyOf, Equals, HasId, Query, Reader, Where
+from transforms.index.store import AnyOf, HasId, Query, Reader, Where
 from transforms.records import SparseVector, Vector
 
 AUTO = "auto"
@@ -21,7 +22,6 @@ MEAN_OF = {"frames": "frame"}
 FUSION_DEPTH = 100
 
 EVERY_CLIP = Where()
-LIVE_CLIPS = Where(must=(Equals("kind", "clip"), Equals("live", True)))
 
 
 def search_clips(
@@ -34,8 +34,9 @@ def search_clips(
     where: Where = EVERY_CLIP,
     counts: Mapping[str, Callable[[Hit], bool]] | None = None,
     weights: Mapping[str, float] | None = None,
+    among: Where = LIVE_CLIPS,
 ) -> list[Hit]:
-    """The `limit` best searchable clips for the query vectors of `vectors`, by vector name.
+    """The `limit` best searchable clips, or points of `among`, for the query vectors of `vectors`, by vector name.
 
     `by` is one of those names, or a fusion of all of them that the index holds: "rrf", "weighted" and "dbsf"
     (transforms/index/late.py), or "auto", which is "rrf" without the hits that `counts` refuses for a name: ranks say
@@ -50,7 +51,7 @@ def search_clips(
     names = tuple(name for name in vectors if name in held) if by in FUSIONS else (by,)
     if not names or any(name not in held or name not in vectors for name in names):
         raise UsageError(f"this index cannot be searched by {by!r}; it can by {', '.join((*FUSIONS, *held))}")
-    only = Where(must=(*LIVE_CLIPS.must, *where.must), must_not=where.must_not)
+    only = Where(must=(*among.must, *where.must), must_not=where.must_not)
     found = rankings(reader, {name: vectors[name] for name in names}, depth=max(limit, FUSION_DEPTH), where=only)
     if by not in FUSIONS:
         return found[by][:limit]

@@ -1,7 +1,7 @@
 """The one protocol that Qdrant Edge and a Qdrant server both answer to.
 
-A store holds points of several kinds, told apart by the payload field `kind`: `clip`, `receipt`, `video`
-(a ledger entry) and `calibration` (what chance scores). Only clips carry vectors.
+A store holds points of several kinds, told apart by the payload field `kind`: `clip`, `whole` (a whole video),
+`receipt`, `video` (a ledger entry) and `calibration` (what chance scores). Only clips and whole videos carry vectors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

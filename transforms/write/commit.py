@@ -1,8 +1,8 @@
 """Receipts and commits: what makes a video searchable, and keeps a good version until a better one is whole.
 
 Every function may run twice, or be cut short and run again: ids are stable, and each step is
-either done or not. The order is what matters: clips, then receipts, then the flip to `live`,
-then the old version's clips, then the ledger entry, then the receipts go.
+either done or not. The order is what matters: clips, then receipts, then the flip to `live` and the point of the whole
+video, then the old version's points, then the ledger entry, then the receipts go.
 """
 
 from collections import defaultdict
@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from transforms.errors import StoreUnavailable
+from transforms.index.kinds import clips_of, points_of
 from transforms.index.ledger import (
     delete_receipts,
     read_all_receipts,
@@ -23,11 +24,7 @@ from transforms.index.ledger import (
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.progress import listener
 from transforms.records import MAX_ATTEMPTS, LedgerEntry, Receipt, RejectedVideo, SegmentResult, VideoState
-
-
-def clips_of(uri: str, *more: Equals) -> Where:
-    """The clips of one video, of all its versions."""
-    return Where((Equals("kind", "clip"), Equals("uri", uri), *more))
+from transforms.write.whole import whole_of
 
 
 def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: str) -> list[Receipt]:
@@ -104,13 +101,15 @@ def commit_videos(store: VectorStore, complete: Sequence[Sequence[Receipt]]) -> 
     entries = [_entry_of(store, receipts) for receipts in complete]
     if not entries:
         return []
+    now_live = [entry for entry in entries if entry.live_content == entry.content]
+    wholes = [whole_of(store, entry, _version_of(entry)) for entry in now_live]
     with store.together():
         for entry in entries:
             if entry.live_content == entry.content:
                 store.set_payload({"live": True}, _version_of(entry))
             if entry.live_content in (entry.content, ""):
-                others = Where((Equals("kind", "clip"), Equals("uri", entry.uri)), (Equals("content", entry.content),))
-                store.delete(others)
+                store.delete(Where(points_of(entry.uri).must, (Equals("content", entry.content),)))
+        store.upsert([whole for whole in wholes if whole is not None])
         store.flush()
         write_entries(store, entries)
     for entry in entries:
@@ -202,7 +201,7 @@ def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
     if retry and old is not None and old.live_content:
         entry = _with_live_clips_of(old, replace(entry, recipe=old.recipe, duration_seconds=old.duration_seconds))
     else:
-        store.delete(clips_of(video.uri))
+        store.delete(points_of(video.uri))
     write_entries(store, [entry])
     store.flush()
     return entry
@@ -215,7 +214,7 @@ def sweep(store: VectorStore, uris: Iterable[str]) -> None:
     for uri, content in unfinished:
         entry = entries.get(uri)
         if entry is not None and content not in (entry.content, entry.live_content):
-            store.delete(clips_of(uri, Equals("content", content)))
+            store.delete(points_of(uri, Equals("content", content)))
             delete_receipts(store, uri, content=content)
 
 

@@ -4,16 +4,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
+from transforms.index.kinds import CLIP, points_of
 from transforms.index.ledger import read_entry, write_entries
 from transforms.index.store import Equals, VectorStore, Where
-from transforms.records import ClipPoint, CopyOf, LedgerEntry, clip_id, stable_id
-from transforms.write.commit import clips_of, now
+from transforms.records import ClipPoint, CopyOf, LedgerEntry, clip_id, stable_id, whole_id
+from transforms.write.commit import now
 
 _BATCH = 256
 
 
 def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
-    """Write the clips of `copy.source_uri` again for `copy.video` and commit them.
+    """Write the points of `copy.source_uri` again for `copy.video` and commit them.
 
     Returns None where the source has no outcome that holds for its copies: the copy is then
     left to a later run. A rejected source gives a rejected copy.
@@ -29,13 +30,13 @@ def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
     )
     written = 0
     if source.live_content == copy.content:
-        for points in _batched(store.scroll(clips_of(copy.source_uri, Equals("live", True)), vectors=True)):
+        for points in _batched(store.scroll(points_of(copy.source_uri, Equals("live", True)), vectors=True)):
             store.upsert([_renamed(point, copy) for point in points])
-            written += len(points)
+            written += sum(point.payload["kind"] == CLIP for point in points)
     elif source.state != "rejected":
         return None
     store.flush()
-    store.delete(Where((Equals("kind", "clip"), Equals("uri", video.uri)), must_not=(Equals("content", copy.content),)))
+    store.delete(Where(points_of(video.uri).must, must_not=(Equals("content", copy.content),)))
     entry = replace(
         source,
         uri=video.uri,
@@ -54,8 +55,8 @@ def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
 
 
 def relabel(store: VectorStore, entry: LedgerEntry) -> None:
-    """Give the clips of a video the metadata that its manifest has now."""
-    store.set_payload({"metadata": dict(entry.metadata)}, clips_of(entry.uri))
+    """Give the points of a video the metadata that its manifest has now."""
+    store.set_payload({"metadata": dict(entry.metadata)}, points_of(entry.uri))
 
 
 def _renamed(point: ClipPoint, copy: CopyOf) -> ClipPoint:
@@ -65,7 +66,11 @@ def _renamed(point: ClipPoint, copy: CopyOf) -> ClipPoint:
         "video_id": stable_id("video", copy.video.uri),
         "metadata": dict(copy.video.metadata),
     }
-    name = clip_id(copy.video.uri, copy.content, payload["segmenter"], payload["start_seconds"])
+    uri, content, segmenter = copy.video.uri, copy.content, payload["segmenter"]
+    if payload["kind"] == CLIP:
+        name = clip_id(uri, content, segmenter, payload["start_seconds"])
+    else:
+        name = whole_id(uri, content, segmenter)
     return ClipPoint(name, point.vectors, payload)
 
 
