@@ -73,7 +73,7 @@ class Card:
             "name": self.identity or self.name,
             "dimensions": self.dimensions,
             "space": self.space.rpartition("#")[2],  # what is before it is only a label
-            "frames": None if spec is None else [spec.width, spec.height, spec.fit, *spec.crop_details],
+            "frames": None if spec is None else [spec.width, spec.height, spec.fit, *spec.details],
             "sample_rate_hz": self.sample_rate_hz,
             "weights": [[weights.file, weights.sha256] for weights in self.weights],
             "settings": dict(self.settings),
