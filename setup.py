@@ -67,7 +67,11 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11",
     packages=find_packages(include=["reelvec", "reelvec.*", "pipelines", "pipelines.*", "transforms", "transforms.*"]),
-    package_data={"reelvec": ["py.typed"], "pipelines": ["py.typed"], "transforms": ["py.typed", "recipes/*.toml"]},
+    package_data={
+        "reelvec": ["py.typed"],
+        "pipelines": ["py.typed"],
+        "transforms": ["py.typed", "recipes/*.toml", "encoders/data/*"],
+    },
     install_requires=BASE,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["reelvec = pipelines.cli:main"]},
