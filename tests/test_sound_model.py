@@ -16,6 +16,7 @@ from pipelines.search import Searcher
 from pipelines.settings import IngestSettings
 from tests.generated_media import colour_video, tone, write_wav
 from training.sounds.dataset import dry, make, nothing, random_of
+from training.sounds.evaluate import confusion, mixtures
 from training.sounds.families import FAMILIES, LABELS
 from training.sounds.synthesis import RATE_HZ
 from transforms.encoders.cards import SOUND_LABELS, SOUND_WEIGHTS
@@ -56,12 +57,12 @@ def audio(samples: np.ndarray) -> Audio:
 @pytest.mark.parametrize(
     ("family", "right", "wrong"),
     [
-        ("three_tone", "a siren", "a dog barking"),
-        ("modulated_bark", "a dog barking", "a siren"),
-        ("tubular_chime", "a bell ringing", "footsteps"),
-        ("bowed_ensemble", "music", "rain"),
-        ("heavy_tailed_rain", "rain", "music"),
-        ("two_note_call", "a bird singing", "an engine"),
+        ("staircase", "a siren", "a dog barking"),
+        ("drawn_bark", "a dog barking", "a siren"),
+        ("ring_modulated_bell", "a bell ringing", "footsteps"),
+        ("brass_band", "music", "rain"),
+        ("splashes", "rain", "music"),
+        ("accelerating_series", "a bird singing", "an engine"),
     ],
 )
 def test_a_sound_of_an_unseen_family_is_nearer_to_its_own_words(encoder, family, right, wrong):
@@ -71,9 +72,16 @@ def test_a_sound_of_an_unseen_family_is_nearer_to_its_own_words(encoder, family,
     assert row @ near > row @ far + 0.1
 
 
-def test_unseen_families_taught_nothing():
-    by_use = {use: {family.make for family in FAMILIES if family.use == use} for use in ("train", "unseen")}
-    assert not by_use["train"] & by_use["unseen"]
+def test_unseen_families_are_named_far_above_chance(network):
+    found = confusion(network.network, use="unseen", each=4)
+    assert found.top1 > 0.6  # 0.06 by chance; benchmarks/sound_model.py has the figure
+
+
+def test_unseen_families_are_others_and_from_a_module_of_their_own():
+    modules = {use: {family.make.__module__ for family in FAMILIES if family.use == use} for use in ("train", "unseen")}
+    assert modules["unseen"] == {"training.sounds.unheard"}
+    assert not modules["train"] & modules["unseen"]
+    assert len({family.make for family in FAMILIES}) == len(FAMILIES)
     for use in ("train", "development", "unseen"):
         assert {family.label for family in FAMILIES if family.use == use} == set(LABELS)
 
@@ -87,14 +95,26 @@ def test_silence_is_no_sound_event(encoder, network, level):
 
 
 def test_silence_beside_an_event_leaves_the_events_vector(encoder):
-    siren = unseen_sound("three_tone")
+    siren = unseen_sound("staircase")
     alone, beside = encoder.sounds([audio(siren), audio(np.concatenate([siren, np.zeros_like(siren)]))])
     np.testing.assert_allclose(alone, beside, atol=1e-5)
 
 
+def test_what_is_heard_is_told_in_words(network):
+    events = network.events(unseen_sound("staircase"))
+    assert events[0][0] == "siren" and 0.5 <= events[0][1] <= 1
+    assert described(events).startswith("siren")
+    assert described((("siren", 0.9), ("speech", 0.6))) == "siren and speech"
+
+
+def test_of_two_sounds_at_once_one_is_named_first_in_most_mixtures(network):
+    one, _ = mixtures(network.network, use="unseen", count=40)
+    assert one > 0.5  # 0.12 by chance; both are heard in few
+
+
 def test_the_weights_are_pinned_and_small():
     pinned = {weights.file: weights.sha256 for weights in card(NAME).weights}
-    assert pinned[SOUND_WEIGHTS] == "29f00e30d3cc3091cd9badabe321b77a4c92e3c3286da7c41060aed83864fed1"
+    assert pinned[SOUND_WEIGHTS] == "91d0f06663244a860b1b16de1975dc3ecd217a80b7bbac223f43d4ab02384706"
     assert pinned[SOUND_LABELS] == "2711898e643c4765bb57252601cb2e889f8c1bdc0b6ad8450ba7105781702617"
     assert locate(card(NAME).weights_of(SOUND_WEIGHTS)).stat().st_size < 2_000_000
 
@@ -106,10 +126,10 @@ def test_the_labels_are_those_that_the_trainer_knows():
 
 
 def test_the_same_seed_gives_the_same_sounds_whatever_is_made_beside_them():
-    wanted = [UNSEEN["air_raid"], UNSEEN["escapement"]]
+    wanted = [UNSEEN["smoke_detector"], UNSEEN["ratchet_clock"]]
     both, one = make(wanted, each=2, without=1, seed=7), make(wanted[1:], each=1, without=0, seed=7)
     np.testing.assert_array_equal(both.samples[2], one.samples[0])
-    assert both.families == ("air_raid", "air_raid", "escapement", "escapement", "nothing")
+    assert both.families == ("smoke_detector", "smoke_detector", "ratchet_clock", "ratchet_clock", "nothing")
     assert np.abs(both.samples[2] - make(wanted[1:], each=1, without=0, seed=8).samples[0]).max() > 0.01
 
 
@@ -118,7 +138,7 @@ def test_training_twice_gives_the_same_weights():
 
     from training.sounds.train import features, train
 
-    sounds = make([UNSEEN["two_note_call"], UNSEEN["four_cylinders"]], each=4, without=2, seed=1)
+    sounds = make([UNSEEN["accelerating_series"], UNSEEN["pipe_comb"]], each=4, without=2, seed=1)
     bands, holds = features(sounds), torch.from_numpy(sounds.holds)
     words = np.eye(16, 8, dtype=np.float32)
     first, second = (train(bands, holds, words, epochs=2, seed=3).state_dict() for _ in range(2))
@@ -161,7 +181,7 @@ def index_of(folder: Path, recipe: Path, target: Path) -> str:
 def heard_index(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Four films, each with a sound of its own, one of them silent."""
     folder = tmp_path_factory.mktemp("films")
-    sounds = {name: unseen_sound(name) for name in ("three_tone", "modulated_bark", "bowed_ensemble")}
+    sounds = {name: unseen_sound(name) for name in ("staircase", "drawn_bark", "brass_band")}
     sounds["silent"] = np.zeros(4 * RATE_HZ, np.float32)
     for name, samples in sounds.items():
         wav = write_wav(recipe.parent / f"{name}.wav", (samples * 32767).astype(np.int16), rate_hz=RATE_HZ)
@@ -170,7 +190,7 @@ def heard_index(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "film"), [("a siren", "three_tone"), ("a dog barking", "modulated_bark"), ("music", "bowed_ensemble")]
+    ("words", "film"), [("a siren", "staircase"), ("a dog barking", "drawn_bark"), ("music", "brass_band")]
 )
 def test_words_find_the_film_with_that_sound(heard_index, words, film):
     with Searcher(heard_index) as searcher:
@@ -181,10 +201,10 @@ def test_words_find_the_film_with_that_sound(heard_index, words, film):
 
 
 def test_a_sound_finds_its_like(heard_index, tmp_path):
-    other = (unseen_sound("three_tone", seed=9) * 32767).astype(np.int16)
+    other = (unseen_sound("staircase", seed=9) * 32767).astype(np.int16)
     with Searcher(heard_index) as searcher:
         hits = searcher.search_like(write_wav(tmp_path / "other.wav", other, rate_hz=RATE_HZ), by="audio")
-    assert Path(hits[0].video).stem == "three_tone"
+    assert Path(hits[0].video).stem == "staircase"
 
 
 def test_a_corpus_without_any_sound_is_indexed_and_nothing_is_found_by_sound(recipe, tmp_path):

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.sounds.dataset import make
+from training.sounds.dataset import Sounds, dry, make, random_of
 from training.sounds.families import FAMILIES, LABELS, Use
 from training.sounds.performed import has_espeak
+from training.sounds.synthesis import Samples
 from training.sounds.train import NAME, features, heard, label_vectors
 from transforms.encoders.catalog import card
 from transforms.encoders.sound_network import SoundNetwork
@@ -54,6 +55,26 @@ def confusion(network: SoundNetwork, *, use: Use, each: int, by_vector: bool = T
         first = np.where(probabilities.max(1) >= threshold(), likeness.argmax(1), len(LABELS))
         counts.append(np.bincount(first, minlength=len(LABELS) + 1))
     return Confusion(tuple((one.label, one.name) for one in chosen), np.asarray(counts))
+
+
+def mixtures(network: SoundNetwork, *, use: Use, count: int) -> tuple[float, float]:
+    """Two kinds at once, equally loud: the share of mixtures whose likeliest label is right, and with both heard."""
+    random = random_of(_EVALUATION_SEED, "mixtures")
+    chosen = [one for one in FAMILIES if one.use == use and (has_espeak() or not one.needs_espeak)]
+    sounds: list[Samples] = []
+    pairs: list[list[int]] = []
+    while len(sounds) < count:
+        first, second = (chosen[place] for place in random.integers(0, len(chosen), 2))
+        if first.label != second.label:
+            loud = [one / (one.std() or 1) for one in (dry(first, random), dry(second, random))]
+            sounds.append((loud[0] + loud[1]) / np.abs(loud[0] + loud[1]).max() / 2)
+            pairs.append([list(LABELS).index(one.label) for one in (first, second)])
+    holds = np.zeros((count, len(LABELS)), np.float32)
+    np.put_along_axis(holds, np.asarray(pairs), 1, axis=1)
+    probabilities, _ = heard(network, features(Sounds(np.asarray(sounds, np.float32), holds, ())))
+    first_right = np.take_along_axis(holds, probabilities.argmax(1)[:, None], 1)
+    both = (np.take_along_axis(probabilities, np.asarray(pairs), 1) >= threshold()).all(1)
+    return float(first_right.mean()), float(both.mean())
 
 
 def threshold() -> float:

@@ -33,7 +33,7 @@ def _hertz(semitone: float, base_hz: float) -> float:
     return float(base_hz * 2 ** (semitone / 12))
 
 
-def _melody(random: Random, count: int) -> list[tuple[float, float, int]]:
+def melody(random: Random, count: int) -> list[tuple[float, float, int]]:
     """Notes as (start in seconds, length in seconds, semitone): steps of a scale in an even beat."""
     notes, at, step, beat = [], 0.0, int(random.integers(0, 8)), random.uniform(0.18, 0.5)
     while at < count / RATE_HZ:
@@ -66,8 +66,8 @@ def _plucked(random: Random, frequency_hz: float, seconds: float) -> Samples:
 def plucked_strings(random: Random, count: int) -> Samples:
     """A melody on a guitar, with a bass."""
     base = random.uniform(160, 330)
-    tune = [(at, _plucked(random, _hertz(note, base), length + 0.4)) for at, length, note in _melody(random, count)]
-    bass = [(at, _plucked(random, _hertz(note - 12, base), 1.0)) for at, _, note in _melody(random, count)[::4]]
+    tune = [(at, _plucked(random, _hertz(note, base), length + 0.4)) for at, length, note in melody(random, count)]
+    bass = [(at, _plucked(random, _hertz(note - 12, base), 1.0)) for at, _, note in melody(random, count)[::4]]
     return placed(count, tune + bass)
 
 
@@ -80,7 +80,7 @@ def piano(random: Random, count: int) -> Samples:
         partials = _hertz(note, base) * orders * np.sqrt(1 + 0.0004 * orders**2)
         return struck(random, span(seconds), partials, random.uniform(0.4, 1.2) / orders**0.7, 1 / orders)
 
-    tune = [(at, key(note, length + 0.5)) for at, length, note in _melody(random, count)]
+    tune = [(at, key(note, length + 0.5)) for at, length, note in melody(random, count)]
     for start in np.arange(0, count / RATE_HZ, random.uniform(0.7, 1.6)):
         tune += [(float(start), 0.6 * key(note - 12, 1.5)) for note in _CHORDS[random.integers(len(_CHORDS))]]
     return placed(count, tune)
@@ -101,7 +101,7 @@ def electric_piano(random: Random, count: int) -> Samples:
 def bowed_ensemble(random: Random, count: int) -> Samples:
     """Several detuned strings with vibrato, smoothly bowed."""
     base, parts = random.uniform(180, 330), []
-    for at, length, note in _melody(random, count):
+    for at, length, note in melody(random, count):
         size = span(2 * length + 0.1)
         for interval in (0, -5, -12):
             sway = 1 + 0.006 * np.sin(2 * np.pi * random.uniform(4.5, 6.5) * clock(size) + random.uniform(0, 6))
@@ -119,7 +119,7 @@ def drawbar_organ(random: Random, count: int) -> Samples:
         tones = zip((0.5, 1.5, 1, 2, 3, 4), bars, strict=True)
         return np.asarray(sum(pull * harmonics(_hertz(note, base) * ratio, size, [1.0]) for ratio, pull in tones))
 
-    tune = [(at, edged(key(note, span(length)), 0.01, 0.02)) for at, length, note in _melody(random, count)]
+    tune = [(at, edged(key(note, span(length)), 0.01, 0.02)) for at, length, note in melody(random, count)]
     for start in np.arange(0, count / RATE_HZ, 1.5):
         tune += [(float(start), 0.4 * key(note - 12, span(1.5))) for note in _CHORDS[random.integers(len(_CHORDS))]]
     return placed(count, tune)
@@ -293,7 +293,7 @@ def _babble(random: Random) -> str:
     return " ".join(word + random.choice(["", "", "", ","]) for word in words)
 
 
-def _spoken(random: Random, count: int, voice: str) -> Samples:
+def spoken(random: Random, count: int, voice: str) -> Samples:
     """What espeak-ng makes of babble; raises FileNotFoundError where it is not installed."""
     command = ["espeak-ng", "-v", voice, "-s", str(random.integers(120, 200)), "-p", str(random.integers(20, 80))]
     done = subprocess.run([*command, "--stdout", _babble(random)], capture_output=True, check=True)
@@ -306,22 +306,22 @@ def _spoken(random: Random, count: int, voice: str) -> Samples:
 
 def espeak_english(random: Random, count: int) -> Samples:
     """Voices of English."""
-    return _spoken(random, count, random.choice(["en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp"]))
+    return spoken(random, count, random.choice(["en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp"]))
 
 
 def espeak_languages(random: Random, count: int) -> Samples:
     """Voices of other languages."""
-    return _spoken(random, count, random.choice(["de", "fr-fr", "es", "it", "pl", "sv", "nl", "tr", "hi"]))
+    return spoken(random, count, random.choice(["de", "fr-fr", "es", "it", "pl", "sv", "nl", "tr", "hi"]))
 
 
 def espeak_women(random: Random, count: int) -> Samples:
     """Women's variants of the voices."""
-    return _spoken(random, count, random.choice(["en-us", "de", "es"]) + random.choice(["+f1", "+f2", "+f3", "+f4"]))
+    return spoken(random, count, random.choice(["en-us", "de", "es"]) + random.choice(["+f1", "+f2", "+f3", "+f4"]))
 
 
 def espeak_klatt(random: Random, count: int) -> Samples:
     """Klatt's synthesiser in place of espeak's own, in languages that are nowhere else."""
-    return _spoken(
+    return spoken(
         random, count, random.choice(["pt", "ru", "el", "fi", "hu"]) + random.choice(["+klatt", "+klatt2", "+klatt4"])
     )
 
@@ -352,7 +352,7 @@ def any_instrument(random: Random, count: int) -> Samples:
         tone = harmonics(_hertz(note, base) * sway, len(time), list(amplitudes)) * np.exp(-time / decay)
         return edged(tone, attack, 0.03)
 
-    parts = [(at, key(note, length + 0.1)) for at, length, note in _melody(random, count)]
+    parts = [(at, key(note, length + 0.1)) for at, length, note in melody(random, count)]
     for start in np.arange(0, count / RATE_HZ, random.uniform(0.6, 1.8)):
         parts += [(float(start), 0.6 * key(note - 12, 1.2)) for note in _CHORDS[random.integers(len(_CHORDS))]]
     return placed(count, parts)

@@ -153,7 +153,7 @@ _CONSE = (
 
 #: What the project trained itself lies in its own package (training/sounds writes it).
 _SOUND_EVENTS = (
-    Weights("transforms", "0.1.0", SOUND_WEIGHTS, "29f00e30d3cc3091cd9badabe321b77a4c92e3c3286da7c41060aed83864fed1"),
+    Weights("transforms", "0.1.0", SOUND_WEIGHTS, "91d0f06663244a860b1b16de1975dc3ecd217a80b7bbac223f43d4ab02384706"),
     Weights("transforms", "0.1.0", SOUND_LABELS, "2711898e643c4765bb57252601cb2e889f8c1bdc0b6ad8450ba7105781702617"),
 )
 
