@@ -32,7 +32,7 @@ EXTRAS = {
         "rapidocr-onnxruntime==1.4.*",
         "safetensors>=0.5",
         "scipy>=1.15",
-        "sentence-transformers>=5.1",
+        "sentence-transformers>=6.2",
         "timm>=1.0.20",
         "torch>=2.10",
         "torchvision>=0.25",
@@ -69,7 +69,7 @@ setup(
     packages=find_packages(include=["reelvec", "reelvec.*", "pipelines", "pipelines.*", "transforms", "transforms.*"]),
     package_data={
         "reelvec": ["py.typed"],
-        "pipelines": ["py.typed"],
+        "pipelines": ["py.typed", "generic_questions.txt"],
         "transforms": ["py.typed", "recipes/*.toml", "encoders/data/*"],
     },
     install_requires=BASE,

@@ -9,7 +9,7 @@ import pytest
 from pipelines.search import Searcher
 from transforms.encoders.light import text_vectors
 from transforms.encoders.words import document_vector
-from transforms.fuse import lay_out
+from transforms.fuse.blocks import lay_out
 from transforms.index.edge import EdgeStore
 from transforms.index.ledger import write_entries
 from transforms.index.location import IndexLocation

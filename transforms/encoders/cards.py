@@ -44,6 +44,7 @@ class Card:
     revision: str = ""  # the hub's commit that the weights are of; "" for a folder or a package
     text_encoder: str = ""  # the encoder that text queries run through; "" is this one itself
     accepts: tuple[Kind, ...] = ()  # what it can embed
+    takes_words: bool = False  # a clip may come with what is said and shown in it, as one input
     multivector: bool = False  # a list of vectors an input instead of one (late interaction)
     frames_per_clip: int = 0  # of a whole-clip encoder; they are taken at even distances
     frame_choice: str = ""  # the frames that it wants instead of the recipe's choice, e.g. "every:200ms"

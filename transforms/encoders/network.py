@@ -36,11 +36,15 @@ class Where:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipInput:
-    """One clip for a whole-clip encoder: frames (k, height, width, 3) uint8 and their times (k,), and its sound."""
+    """One clip for a whole-clip encoder: frames (k, height, width, 3) uint8 and their times (k,), and its sound.
+
+    `words` is what is said and shown, for networks whose card says that they take it.
+    """
 
     frames: Pixels
     pts_seconds: NDArray[np.float64]
     audio: Audio | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +89,10 @@ class Network:
     def detect(self, pixels: Pixels) -> list[list[Detected]]:
         """The objects of each frame (n, height, width, 3), the surest first."""
         raise NotImplementedError
+
+    def in_role(self, role: Role) -> "Network":
+        """The network as it embeds pictures, sound and clips in this role: itself, where only texts know roles."""
+        return self
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token of a text begins and ends, in characters; by default its words."""

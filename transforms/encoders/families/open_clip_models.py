@@ -164,8 +164,6 @@ def load(card: Card, where: Where) -> OpenClipNetwork:
     """The model of a card; nothing is fetched for it."""
     import open_clip
 
-    if where.precision == "int8":
-        raise UsageError(f"open_clip's models do not run in int8; take precision=bf16 or fp16: name={card.name!r}")
     config = read_config(card.folder, CONFIG)
     text = {**config["model_cfg"]["text_cfg"]}
     if "hf_model_name" in text:

@@ -17,12 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from transforms.encoders.cards import SOUND_LABELS, SOUND_WEIGHTS, Card
+from transforms.encoders.image_models import fill, read_tensors
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Where, as_float32
 from transforms.encoders.precision import dtype_of, placed
-from transforms.encoders.sounds import at_least, of_equal_length
+from transforms.encoders.sounds import at_least
 from transforms.encoders.weights import verify
-from transforms.errors import MissingWeights, UsageError
+from transforms.encoders.windows import of_equal_length
+from transforms.errors import UsageError
 from transforms.records import Float32
 
 if TYPE_CHECKING:
@@ -87,17 +89,12 @@ def describe(name: Name, folder: Path | None) -> Card:
 
 def load(card: Card, where: Where) -> SoundEventsNetwork:
     """Load what the card pins; raises MissingWeights."""
-    from safetensors.torch import load_file
-
     from transforms.encoders.sound_network import SoundNetwork, mel_bands
 
     labels = tuple(json.loads(verify(card.weights_of(SOUND_LABELS)).read_text()))
     path = verify(card.weights_of(SOUND_WEIGHTS))
     network = SoundNetwork(len(labels), card.dimensions)
-    try:
-        network.load_state_dict(load_file(path))
-    except RuntimeError as error:
-        raise MissingWeights(f"these are not the tensors of the sound network: {path}: {error}") from error
+    fill(network, read_tensors(path), path, "the sound network")
     return SoundEventsNetwork(
         network=placed(network, where),
         bands=mel_bands().to(where.device),

@@ -20,7 +20,7 @@ from transforms.encoders.folders import hub_card, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Pixels, Role, Where, as_float32
 from transforms.encoders.precision import moved, placed
-from transforms.encoders.text_models import longest_pass, pretrained, token_ids, token_spans, whole_texts
+from transforms.encoders.text_models import longest_pass, pretrained, token_counter, token_spans, whole_texts
 from transforms.errors import UsageError
 from transforms.records import Float32, FrameSpec
 
@@ -34,6 +34,8 @@ _MODELS = {
     "flava": ("FlavaModel", 0),
     "blip-2": ("Blip2ForImageTextRetrieval", 0),
 }
+#: Their text and image projections read the last layer itself.
+_UNUSED = {"flava": ("pooler.",), "align": ("pooler.",)}
 #: In older settings a size is one number: the short side for these, both sides for the others.
 _BY_SHORT_SIDE = ("clip", "metaclip_2")
 #: Where the config describes the text tower: the language model beside BLIP-2's Q-Former is not used.
@@ -56,7 +58,7 @@ class VisionLanguageNetwork(Network):
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
-        return whole_texts(texts, self.longest_tokens, self._lengths, self._text_vectors)
+        return whole_texts(texts, self.longest_tokens, token_counter(self.tokenizer), self._text_vectors)
 
     def frames(self, pixels: Pixels) -> Float32:
         """(n, dim)."""
@@ -70,9 +72,6 @@ class VisionLanguageNetwork(Network):
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
         return token_spans(self.tokenizer, text)
-
-    def _lengths(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in token_ids(self.tokenizer, texts, special=False)]
 
     def _text_vectors(self, texts: Sequence[str]) -> Float32:
         padding = (
@@ -170,12 +169,12 @@ def load(card: Card, where: Where) -> VisionLanguageNetwork:
     config = read_config(card.folder)
     class_name, pad_to = _MODELS[config["model_type"]]
     unsafe = Name.parse(card.name).flag("unsafe")
-    model = pretrained(getattr(transformers, class_name), card.folder, unsafe=unsafe)
+    unused = _UNUSED.get(config["model_type"], ())
+    model = pretrained(getattr(transformers, class_name), card.folder, unsafe=unsafe, may_miss=unused)
     tokenizer = transformers.AutoTokenizer.from_pretrained(card.folder, local_files_only=True)
     seen: Any = transformers.AutoImageProcessor
     processor = seen.from_pretrained(card.folder, local_files_only=True)
     positions = int(model.config.text_config.max_position_embeddings) if pad_to == -1 else pad_to
     whole_frames = card.frame_spec is not None and card.frame_spec.fit == "whole"
-    return VisionLanguageNetwork(
-        placed(model, where), tokenizer, processor, positions, card.longest_tokens, whole_frames
-    )
+    ready = placed(model, where, exact=("patch_embedding",))
+    return VisionLanguageNetwork(ready, tokenizer, processor, positions, card.longest_tokens, whole_frames)
