@@ -77,9 +77,9 @@ def test_unseen_families_are_named_far_above_chance(network):
     assert found.top1 > 0.6  # 0.06 by chance; benchmarks/sound_model.py has the figure
 
 
-def test_unseen_families_are_others_and_from_a_module_of_their_own():
+def test_unseen_families_are_others_and_from_modules_of_their_own():
     modules = {use: {family.make.__module__ for family in FAMILIES if family.use == use} for use in ("train", "unseen")}
-    assert modules["unseen"] == {"training.sounds.unheard"}
+    assert modules["unseen"] == {"training.sounds.unheard", "training.sounds.unheard_voices"}
     assert not modules["train"] & modules["unseen"]
     assert len({family.make for family in FAMILIES}) == len(FAMILIES)
     for use in ("train", "development", "unseen"):
@@ -198,6 +198,21 @@ def test_words_find_the_film_with_that_sound(heard_index, words, film):
         assert Path(hits[0].video).stem == film
         assert len(hits) == 3  # the silent one has no vector of sound
         assert searcher.search(words)[0].clip_id == hits[0].clip_id  # `auto`, where there is nothing else
+
+
+def test_a_silent_clip_says_that_it_has_no_vector_of_sound(heard_index):
+    with Searcher(heard_index) as searcher:
+        clips = searcher.reader.scroll(LIVE_CLIPS)
+        stored = {Path(clip.payload["uri"]).stem: clip.payload["vectors"] for clip in clips}
+    assert "audio" not in stored.pop("silent")
+    assert len(stored) == 3 and all("audio" in names for names in stored.values())
+
+
+def test_asking_with_silence_is_answered_with_no_sound_event(heard_index, tmp_path):
+    path = write_wav(tmp_path / "silence.wav", np.zeros(4 * RATE_HZ, np.int16), rate_hz=RATE_HZ)
+    ran = CliRunner().invoke(app, ["search", "--like", str(path), "--by", "audio", "--index", heard_index])
+    assert ran.exit_code == 2
+    assert f"{NAME} knows nothing of '{path}': {NO_EVENT}" in ran.stderr
 
 
 def test_a_sound_finds_its_like(heard_index, tmp_path):

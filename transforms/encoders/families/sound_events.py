@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -41,8 +41,9 @@ class SoundEventsNetwork(Network):
     network: "torch.nn.Module"
     bands: "torch.Tensor"  # (frequencies, mel bands)
     labels: tuple[str, ...]
-    threshold: float
+    threshold: float  # the least probability of what is heard
     where: Where = Where()
+    nothing: ClassVar[str] = NO_EVENT
 
     def sounds(self, windows: Sequence[Float32]) -> Float32:
         """(n, dim); a row of zeros where nothing is heard."""
