@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from training.sounds.dataset import Sounds, dry, make, random_of
 from training.sounds.families import FAMILIES, LABELS, Use
-from training.sounds.performed import has_espeak
 from training.sounds.synthesis import Samples
 from training.sounds.train import NAME, features, heard, label_vectors
+from training.sounds.voices import has_espeak
 from transforms.encoders.catalog import card
 from transforms.encoders.sound_network import SoundNetwork
 from transforms.encoders.windows import unit_length

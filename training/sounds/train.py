@@ -21,7 +21,7 @@ from torch import Tensor
 
 from training.sounds.dataset import Float32, Sounds, make
 from training.sounds.families import FAMILIES, LABELS, Family
-from training.sounds.performed import has_espeak
+from training.sounds.voices import has_espeak
 from transforms.encoders.cards import SOUND_LABELS, SOUND_WEIGHTS
 from transforms.encoders.catalog import card
 from transforms.encoders.registry import loaded
