@@ -81,14 +81,13 @@ def nothing(random: Random) -> Samples:
     return hush
 
 
-def make(families: Sequence[Family], *, each: int, without: int, seed: int, clean: bool = False) -> Sounds:
-    """`each` sounds of every family and `without` sounds of nothing; `clean` leaves the recording's effects out."""
+def make(families: Sequence[Family], *, each: int, without: int, seed: int) -> Sounds:
+    """`each` sounds of every family, as recorded, and `without` sounds of nothing."""
     samples, holds, names = [], [], []
     for family in families:
         random = random_of(seed, family.label, family.name)
         for _ in range(each):
-            one = dry(family, random)
-            samples.append(one * 0.5 if clean else recorded(one, random))
+            samples.append(recorded(dry(family, random), random))
             holds.append([float(label == family.label) for label in _NAMES])
             names.append(family.name)
     random = random_of(seed, "nothing")
