@@ -196,7 +196,7 @@ def main() -> None:
     bands, holds = features(sounds), torch.from_numpy(sounds.holds)
     network = train(bands, holds, label_vectors(), epochs=chosen.epochs, seed=chosen.seed)
     if chosen.development:
-        from training.sounds.evaluate import report
+        from training.sounds.evaluate import report  # which needs this module
 
         report(network, use="development")
     else:
