@@ -70,7 +70,7 @@ setup(
     package_data={
         "reelvec": ["py.typed"],
         "pipelines": ["py.typed", "generic_questions.txt"],
-        "transforms": ["py.typed", "recipes/*.toml"],
+        "transforms": ["py.typed", "recipes/*.toml", "encoders/data/*"],
     },
     install_requires=BASE,
     extras_require=EXTRAS,
