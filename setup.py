@@ -69,8 +69,8 @@ setup(
     packages=find_packages(include=["reelvec", "reelvec.*", "pipelines", "pipelines.*", "transforms", "transforms.*"]),
     package_data={
         "reelvec": ["py.typed"],
-        "pipelines": ["py.typed", "generic_questions.txt"],
-        "transforms": ["py.typed", "recipes/*.toml"],
+        "pipelines": ["py.typed", "generic_questions.txt", "generic_sounds.txt"],
+        "transforms": ["py.typed", "recipes/*.toml", "encoders/data/*"],
     },
     install_requires=BASE,
     extras_require=EXTRAS,

@@ -78,7 +78,7 @@ class ModelEmbedder:
             rows.update(zip(places, vectors, strict=True))
         for place, one in enumerate(given):
             if not np.any(rows[place]):
-                raise UsageError(f"{self.card.name} knows nothing of {one}: it has no vector")
+                raise UsageError(f"{self.card.name} knows nothing of {one}: {self.loaded.model.network.nothing}")
         return [rows[place] for place in range(len(given))]
 
     @property

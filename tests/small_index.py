@@ -30,7 +30,7 @@ CLIPS = (
 def point(recipe: Recipe, path: bytes, seen: str, said: str, clock_starts: float, *, live: bool = True) -> ClipPoint:
     vectors: dict[str, Vector] = {}
     if seen:
-        frame = text_vectors(recipe.text_encoder, [seen])[0]
+        frame = text_vectors(recipe.frame_encoder, [seen])[0]
         vectors |= {"frame": frame, "frames": frame[None, :]}
     if said:
         vectors["transcript"] = text_vectors(recipe.text_encoder, [said])[0]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from transforms.encoders.pictures import opened_picture, prepared
 from transforms.errors import UsageError
-from transforms.records import FrameSpec
+from transforms.records import FrameSpec, Interpolation
 
 SQUARE = FrameSpec(32, 32, "stretch")
 
@@ -21,15 +21,20 @@ def waves(width: int, height: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("size", [(640, 360), (360, 640), (301, 299), (100, 50), (224, 224)])
-@pytest.mark.parametrize("fraction", [0.875, 0.95, 1.0])
-def test_a_crop_is_exactly_what_torchvision_cuts_out(size: tuple[int, int], fraction: float) -> None:
+@pytest.mark.parametrize(
+    ("fraction", "way"),
+    [(0.875, "bicubic"), (0.95, "bicubic"), (1.0, "bicubic"), (0.875, "bilinear"), (1.0, "lanczos"), (1.0, "nearest")],
+)
+def test_a_crop_is_exactly_what_torchvision_cuts_out(
+    size: tuple[int, int], fraction: float, way: Interpolation
+) -> None:
     transforms = pytest.importorskip("torchvision.transforms")
     short = int(224 / fraction)
     library = transforms.Compose(
-        [transforms.Resize(short, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)]
+        [transforms.Resize(short, transforms.InterpolationMode(way)), transforms.CenterCrop(224)]
     )
     picture = Image.fromarray(waves(*size))
-    np.testing.assert_array_equal(prepared(picture, FrameSpec(224, 224, "crop", 224 / short)), library(picture))
+    np.testing.assert_array_equal(prepared(picture, FrameSpec(224, 224, "crop", 224 / short, way)), library(picture))
 
 
 def test_padding_leaves_black_around_all_of_the_picture() -> None:

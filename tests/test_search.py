@@ -90,7 +90,7 @@ def test_an_unknown_way_of_searching_names_those_that_there_are(searcher: Search
 
 
 def test_an_index_that_heard_nothing_cannot_be_searched_by_what_was_said(tmp_path: Path, recipe: Recipe) -> None:
-    silent = recipe.changed(speech_encoder="", ocr_encoder="")
+    silent = recipe.changed(speech_encoder="", ocr_encoder="", text_encoder="", words_encoder="")
     location = IndexLocation.parse(str(tmp_path / "silent.reelvec"))
     store = EdgeStore(location, silent.schema())
     store.upsert([point(silent, *CLIPS[0])])

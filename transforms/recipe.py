@@ -281,10 +281,12 @@ class Recipe:
     def schema(self) -> Schema:
         """What the store must hold for this recipe. Raises UsageError, MissingPackage, MissingWeights.
 
-        UsageError also for [text] and [words] without [speech] and [ocr]: they fill no vector of a clip.
+        UsageError also for [text] and [words] without [speech] and [ocr]: they fill no vector of a clip. A trained
+        head is asked with texts.
         """
-        for section in ("text", "words"):
-            if section in self.encoders() and not (self.speech_encoder or self.ocr_encoder):
+        idle = () if self.speech_encoder or self.ocr_encoder else ("text", "words")
+        for section in idle[1:] if self.fusion.strategy == "head" else idle:
+            if section in self.encoders():
                 raise UsageError(
                     f"[{section}] has no text to work on in the recipe {self.name!r}: add [speech] or [ocr], "
                     f"or leave [{section}] out"

@@ -265,6 +265,18 @@ _SOUND = (
         unavailable="hear21passt 0.0.26 needs torchaudio, and torchaudio 2.11 does not load beside torch 2.15",
     ),
     Family(
+        "sound-events",
+        "names of sixteen kinds of sound, trained on synthesised ones, in the text encoder's space",
+        "sound",
+        "sound_events",
+        ("transformers", "safetensors"),
+        text_queries="yes",
+        models=("synthetic-v1",),
+        weights="package",
+        real_weights=True,
+        may_know_nothing=True,  # where no sound event is heard
+    ),
+    Family(
         "mfcc",
         "statistics of mel-frequency cepstral coefficients: the floor to compare with",
         "sound",

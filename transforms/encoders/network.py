@@ -6,7 +6,7 @@ long inputs, unit length, smaller vectors, memory, checks - is `encoder.Encoder`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,8 @@ class Network:
     """A model on its device. Rows that it gives are float32 and need not be of unit length."""
 
     where: Where = Where()
+    #: What a row of zeros means, in words, for whoever asked for a vector.
+    nothing: ClassVar[str] = "it has no vector"
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32 | list[Float32]:
         """(n, dim), or for a late-interaction model a list of (tokens, dim); prompts are already in the texts."""

@@ -63,7 +63,7 @@ def upright(picture: Any) -> "Image":
 
 
 def prepared(picture: Any, spec: FrameSpec | None) -> Pixels:
-    """A PIL image or an array -> (height, width, 3) uint8 of the spec; scaled bicubically with antialiasing.
+    """A PIL image or an array -> (height, width, 3) uint8 of the spec; scaled with antialiasing.
 
     Raises UsageError for what is no picture.
     """
@@ -75,25 +75,24 @@ def fitted(image: "Image", spec: FrameSpec) -> "Image":
     """The picture in the size of the spec."""
     from PIL import Image, ImageOps
 
-    size = (spec.width, spec.height)
+    size, way = (spec.width, spec.height), Image.Resampling[spec.interpolation.upper()]
     if image.size == size and spec.crop_fraction == 1.0:
         return image
     if spec.fit == "whole":
         scale = min(1.0, spec.width / image.width, spec.height / image.height)
-        return image.resize(
-            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), Image.Resampling.BICUBIC
-        )
+        return image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))), way)
     if spec.fit == "stretch":
-        return image.resize(size, Image.Resampling.BICUBIC)
+        return image.resize(size, way)
     if spec.fit == "pad":
-        return ImageOps.pad(image, size, Image.Resampling.BICUBIC)
+        return ImageOps.pad(image, size, way)
     sides = [math.floor(side / spec.crop_fraction + 1e-6) for side in size]  # as libraries round
     scale = max(sides[0] / image.width, sides[1] / image.height)
     scaled = [max(side, int(own * scale + 1e-6)) for side, own in zip(sides, image.size, strict=True)]
     if scaled[0] * scaled[1] > _MOST_SCALED * sides[0] * sides[1]:
-        return image.resize(size, Image.Resampling.BICUBIC, box=_middle(image, spec, scale))
-    image = image.resize((scaled[0], scaled[1]), Image.Resampling.BICUBIC)
-    left, top = round((image.width - spec.width) / 2), round((image.height - spec.height) / 2)
+        return image.resize(size, way, box=_middle(image, spec, scale))
+    image = image.resize((scaled[0], scaled[1]), way)
+    places = ((own - side) / 2 for own, side in zip(image.size, size, strict=True))
+    left, top = (math.floor(place) if spec.cut_rounds_down else round(place) for place in places)
     return image.crop((left, top, left + spec.width, top + spec.height))
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transforms.encoders.cards import Card
-from transforms.encoders.folders import check_safetensors, hub_card, read_config
+from transforms.encoders.folders import check_safetensors, hub_card, interpolation_of, read_config
 from transforms.encoders.image_models import IMAGENET_MEAN, IMAGENET_STD, fill, normalised, read_tensors, the_one_file
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Pixels, Where, as_float32
@@ -118,7 +118,9 @@ def describe(name: Name, folder: Path) -> Card:
     try:
         _, height, width = shown["input_size"]
         fit = "stretch" if shown.get("crop_mode") == "squash" else "crop"
-        spec = FrameSpec(width, height, fit, 1.0 if fit == "stretch" else shown.get("crop_pct") or 1.0)  # type: ignore[arg-type]
+        kept = 1.0 if fit == "stretch" else shown.get("crop_pct") or 1.0
+        way = interpolation_of(shown.get("interpolation"), "bicubic")
+        spec = FrameSpec(width, height, fit, kept, way)  # type: ignore[arg-type]
     except (KeyError, TypeError, ValueError) as error:
         raise MissingWeights(f"the model's config.json has no size of pictures: {folder}: {error}") from error
     file = the_one_file(folder, "model.safetensors")

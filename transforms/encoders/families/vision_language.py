@@ -16,7 +16,7 @@ import numpy as np
 
 from transforms.encoders.cards import Card
 from transforms.encoders.families.whole_clips import seen_settings
-from transforms.encoders.folders import hub_card, read_config
+from transforms.encoders.folders import hub_card, interpolation_of, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Pixels, Role, Where, as_float32
 from transforms.encoders.precision import moved, placed
@@ -125,19 +125,20 @@ def describe(name: Name, folder: Path) -> Card:
 
 def frame_spec_of(seen: dict[str, Any], *, by_short_side: bool = False) -> FrameSpec:
     """The frames that an image processor's settings ask for; `by_short_side` says what a size of one number means."""
+    way = interpolation_of(seen.get("resample"), "bicubic")
     if "max_num_patches" in seen:
-        return FrameSpec(_FLEXIBLE_PIXELS, _FLEXIBLE_PIXELS, "whole")
+        return FrameSpec(_FLEXIBLE_PIXELS, _FLEXIBLE_PIXELS, "whole", interpolation=way)
     height, width = _sides(seen.get("size"))
     if isinstance(seen["size"], dict):
         by_short_side = "shortest_edge" in seen["size"]
     if not seen.get("do_center_crop"):
-        return FrameSpec(width, height, "crop" if by_short_side else "stretch")
+        return FrameSpec(width, height, "crop" if by_short_side else "stretch", 1.0, way, by_short_side)
     high, wide = _sides(seen.get("crop_size") or seen.get("size"))
     if by_short_side:
-        return FrameSpec(wide, high, "crop", crop_fraction=min(1.0, high / height))
+        return FrameSpec(wide, high, "crop", min(1.0, high / height), way, cut_rounds_down=True)
     if (high, wide) == (height, width):
-        return FrameSpec(wide, high, "stretch")
-    return FrameSpec(_WHOLE_PIXELS, _WHOLE_PIXELS, "whole")
+        return FrameSpec(wide, high, "stretch", interpolation=way)
+    return FrameSpec(_WHOLE_PIXELS, _WHOLE_PIXELS, "whole", interpolation=way)
 
 
 def _sides(size: Any) -> tuple[int, int]:

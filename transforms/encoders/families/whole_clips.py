@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from transforms.encoders.cards import Card
-from transforms.encoders.folders import hub_card, read_config
+from transforms.encoders.folders import hub_card, interpolation_of, read_config
 from transforms.encoders.frame_sampling import sampled
 from transforms.encoders.names import Name
 from transforms.encoders.network import ClipInput, Network, Pixels, Role, Where, as_float32
@@ -166,9 +166,11 @@ def frame_spec(seen: dict[str, Any], side: int = 0) -> FrameSpec:
     width, height = int(given.get("width", side)), int(given.get("height", side))
     if not width or not height:
         raise MissingWeights(f"the preprocessor's settings do not say how large a frame is: size={size}, crop={crop}")
+    way = interpolation_of(seen.get("resample"), "bilinear")
     if (width, height) == (size.get("width"), size.get("height")):
-        return FrameSpec(width, height, "stretch")
-    return FrameSpec(width, height, "crop", min(1.0, height / size.get("shortest_edge", size.get("height", height))))
+        return FrameSpec(width, height, "stretch", interpolation=way)
+    kept = min(1.0, height / size.get("shortest_edge", size.get("height", height)))
+    return FrameSpec(width, height, "crop", kept, way, cut_rounds_down=True)
 
 
 def load(card: Card, where: Where) -> WholeClipNetwork:
