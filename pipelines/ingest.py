@@ -93,9 +93,12 @@ def recipe_of(settings: IngestSettings, location: IndexLocation) -> Recipe:
         recipe = load_recipe(settings.recipe or "offline")
     return recipe.changed(
         choice=settings.frames,
+        kind=settings.cut,
         clip_seconds=settings.clip_seconds,
         segment_seconds=settings.segment_seconds,
         overlap_seconds=settings.overlap_seconds,
+        shortest_seconds=settings.shortest_seconds,
+        longest_seconds=settings.longest_seconds,
     )
 
 
