@@ -1,6 +1,6 @@
 """Where clips begin and end: windows over time, shots, and stretches of speech between pauses.
 
-Plain arithmetic over times. Whoever looks into the file (`transforms/decode.py`) says where shots or words begin.
+Whoever looks into the file (`transforms/decode.py`) says where shots begin, or which words are said in which sound.
 A segment's border is always a cut: the next segment may be looked at by another machine.
 """
 
@@ -9,8 +9,10 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from transforms.recipe import SegmentSettings
-from transforms.records import Clip, Segment, Word
+from transforms.records import Audio, Clip, Float32, Segment, Word
 
 #: A last piece shorter than this belongs to the clip before it.
 SHORTEST_CLIP_SECONDS = 1.0
@@ -18,6 +20,11 @@ SHORTEST_CLIP_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 #: Beyond this a longer pause is no better place to cut.
 _LONG_PAUSE_SECONDS = 1.0
+#: Steps in which the loudness between two words is looked at.
+_STEP_SECONDS = 0.02
+#: What is quiet between two words: at most 10 dB above their quietest moment, or 20 dB below the segment's loudness.
+_ABOVE_QUIETEST = 10 ** (10 / 20)
+_BELOW_LOUDNESS = 10 ** (-20 / 20)
 
 
 def fixed_windows(
@@ -87,18 +94,24 @@ def divided(edges_seconds: Sequence[float], *, longest_seconds: float) -> Iterat
     yield edges_seconds[-1]
 
 
-def cut_at_pauses(segment: Segment, words: Sequence[Word], settings: SegmentSettings) -> Segment:
+def cut_at_pauses(
+    segment: Segment, words: Sequence[Word], settings: SegmentSettings, sound: Audio | None = None
+) -> Segment:
     """The segment cut at pauses between words, about every `clip_seconds`; windows where nobody speaks.
 
-    A pause counts for more the longer it is and the nearer it lies to where a window would end. Where there is none
-    between the shortest and the longest length, the clip ends between two words, late; where there is no such place
-    either, at its longest.
+    Word times are some tenths of a second off; with the `sound` that they were heard in, a pause is where it is quiet
+    between two words. A pause counts for more the longer it is and the nearer it lies to where a window would end.
+    Where there is none between the shortest and the longest length, the clip ends between two words, late; where there
+    is no such place either, at its longest.
     """
     start, end = segment.start_seconds, segment.end_seconds
     own = [word for word in words if start <= word.midpoint_seconds < end]
     if not own:
         return cut_into_windows(segment, settings)
     gaps = list(gaps_between(own, start, end))
+    if sound is not None:
+        loudness = _loudness(sound)
+        gaps = [_quiet_part(gap, loudness, sound.start_seconds) for gap in gaps]
     borders = [start]
     while end - borders[-1] > settings.longest_seconds or _has_room_for_two(end - borders[-1], settings):
         border = _next_border(borders[-1], end, gaps, settings)
@@ -118,6 +131,31 @@ def gaps_between(words: Sequence[Word], start_seconds: float, end_seconds: float
         heard_until = max(heard_until, word.end_seconds)
     if heard_until < end_seconds:
         yield heard_until, end_seconds
+
+
+def _loudness(sound: Audio) -> Float32:
+    """The root mean square of each step of a sound: (steps,)."""
+    size = round(_STEP_SECONDS * sound.sample_rate_hz)
+    count = len(sound.samples) // size
+    steps = np.nan_to_num(sound.samples[: count * size]).reshape(count, size)
+    return np.asarray(np.sqrt(np.mean(np.square(steps), axis=1)), np.float32)
+
+
+def _quiet_part(gap: tuple[float, float], loudness: Float32, sound_start_seconds: float) -> tuple[float, float]:
+    """The longest quiet stretch inside a gap; the gap as it is where it is too short to look into."""
+    first = math.ceil((gap[0] - sound_start_seconds) / _STEP_SECONDS)
+    last = math.floor((gap[1] - sound_start_seconds) / _STEP_SECONDS)
+    inside = loudness[max(0, first) : max(0, last)]
+    if first < 0 or not len(inside):
+        return gap
+    overall = float(np.sqrt(np.mean(np.square(loudness))))
+    quiet = inside <= max(_ABOVE_QUIETEST * float(inside.min()), _BELOW_LOUDNESS * overall)
+    edges = np.flatnonzero(np.diff(quiet, prepend=False, append=False)).reshape(-1, 2)
+    begins, ends = max(edges.tolist(), key=lambda edge: edge[1] - edge[0])
+    if (begins, ends) == (0, len(inside)):
+        return gap
+    start_seconds = sound_start_seconds + first * _STEP_SECONDS
+    return start_seconds + begins * _STEP_SECONDS, start_seconds + ends * _STEP_SECONDS
 
 
 def _has_room_for_two(left_seconds: float, settings: SegmentSettings) -> bool:

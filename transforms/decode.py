@@ -72,7 +72,8 @@ def _at_pauses(segment: Segment, recipe: Recipe, hear: Hear) -> Decoded:
                 raise
             deaf = True
     transcript = hear(heard)
-    segment = cut_at_pauses(segment, transcript.words, recipe.segment)
+    sound = heard.sounds[min(heard.sounds)] if heard.sounds else None
+    segment = cut_at_pauses(segment, transcript.words, recipe.segment, sound)
     seen, blind = Media({}, {}), info.video is None
     if not blind:
         try:

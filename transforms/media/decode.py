@@ -120,7 +120,7 @@ def decode_shots(
 ) -> tuple[Sequence[Clip], Media]:
     """As `decode`, of the clips that `cut` makes of a stretch once it is told when shots begin in it.
 
-    It is told None where no moving picture is shown. The pass that finds the shots gives the sound too, and the
+    It is told None where no moving picture can be seen. The pass that finds the shots gives the sound too, and the
     frames that are chosen whatever the clips are ("every", "keyframes"); a second pass gives those of other choices.
     """
     with opened_source(path) as source:
@@ -140,7 +140,7 @@ def decode_shots(
                 limits=limits,
             )
         done = _with_margins(first, pictures, sound, task.span[0])
-        clips = cut([when / 1e6 for when in done.starts_us])
+        clips = cut([when / 1e6 for when in done.starts_us] if done.seen_us else None)
         task = dataclasses.replace(task, spans=_spans(clips))
         shots = dict(zip(first.specs, done.shots, strict=True))
         second = dataclasses.replace(task, specs=_of_choices(task.specs, clips_matter=True))

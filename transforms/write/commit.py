@@ -57,7 +57,7 @@ def _forget_other_cuts(store: VectorStore, result: SegmentResult, recipe: str) -
 
     Windows need none of it: they lie where they lie.
     """
-    if result.points and not str(result.points[0].payload["segmenter"]).startswith("windows:"):
+    if store.schema.settings.get("segment", {}).get("kind", "windows") != "windows":
         segment = result.segment
         version = (Equals("content", segment.content), Equals("recipe", recipe))
         store.delete(clips_of(segment.video.uri, *version, Equals("segment_index", segment.index)))
