@@ -3,8 +3,9 @@
 Two measures tell how much a frame differs from the one before it. `change` is the median over 48 blocks of the mean
 difference of their pixels: what moves within less than half of the picture does not count. `colours` is the share of
 pixels that take another place in the colour histograms, which motion leaves as it is. A frame begins a shot where
-both together stand out from their neighbours (as the adaptive detector of PySceneDetect has it for one measure), and
-where the picture does not come back at once, as it does after a flash.
+both together stand out from their neighbours (as the adaptive detector of PySceneDetect has it for one measure),
+where the picture does not come back at once, as it does after a flash, and where it is another picture: at the key
+frames of poorly compressed films all of it is drawn anew, and correlates with what was there.
 
 Frames are measured as they come and forgotten; what is kept is a few numbers a frame.
 """
@@ -35,6 +36,7 @@ _NEIGHBOURS_SECONDS: Final = 0.5  # those that are further away say nothing abou
 _LEAST_CHANGE: Final = 3.0  # of 255
 _LEAST_COLOURS: Final = 1.5  # per cent
 _STANDS_OUT: Final = 6.0  # the product of how many times each measure exceeds its neighbours
+_ALIKE: Final = 0.75  # the correlation of two frames above which they show one picture, unless its brightness jumps
 _BACK: Final = 0.5  # the share of a change that is left when the picture comes back
 
 
@@ -46,6 +48,7 @@ class ShotMeasures:
         self._before: Frames | None = None  # the last frames, as many as a flash may last and one
         self._change: list[Float] = []  # of each piece: (frames, 1 + _FLASH_FRAMES), by how many frames back
         self._colours: list[Float] = []
+        self._same: list[NDArray[np.bool_]] = []  # whether it shows the picture of the frame before
 
     def feed(self, raw: bytes) -> None:
         """Measure the frames that are whole by now."""
@@ -64,10 +67,10 @@ class ShotMeasures:
         """
         if not self._change:
             return []
-        change, colours = np.concatenate(self._change), np.concatenate(self._colours)
+        change, colours, same = (np.concatenate(pieces) for pieces in (self._change, self._colours, self._same))
         count = min(len(times_us), len(colours))
         times = np.asarray(times_us[:count], np.float64) / 1e6
-        found = first_frames(change[:count], colours[:count], times)
+        found = first_frames(change[:count], colours[:count], same[:count], times)
         return [times_us[place] for place in found]
 
     def _measure(self, frames: Frames) -> None:
@@ -78,16 +81,19 @@ class ShotMeasures:
         histograms = _histograms(known[len(before) - 1 :])
         self._change.append(np.stack(blocks, axis=1))
         self._colours.append(np.abs(np.diff(histograms, axis=0)).sum(axis=1) * 50 / 3)
+        self._same.append(_show_the_same(known[len(before) - 1 :], blocks[0]))
         self._before = known[-(_FLASH_FRAMES + 1) :]
 
 
-def first_frames(change: Float, colours: Float, times_seconds: Float) -> list[int]:
+def first_frames(change: Float, colours: Float, same: NDArray[np.bool_], times_seconds: Float) -> list[int]:
     """The places of the frames that begin a shot.
 
-    `change` (n, k): from the frame 1 to k before; `colours` (n,); `times_seconds` (n,). The very first frame is none.
+    `change` (n, k): from the frame 1 to k before; `colours` (n,); `same` (n,): whether it shows the picture of the
+    frame before; `times_seconds` (n,). The very first frame is none.
     """
     out = _standing_out(change[:, 0], times_seconds) * _standing_out(colours, times_seconds)
-    candidates = np.flatnonzero((out >= _STANDS_OUT) & (change[:, 0] >= _LEAST_CHANGE) & (colours >= _LEAST_COLOURS))
+    enough = (change[:, 0] >= _LEAST_CHANGE) & (colours >= _LEAST_COLOURS) & ~same
+    candidates = np.flatnonzero((out >= _STANDS_OUT) & enough)
     forward = np.diff(times_seconds, prepend=-np.inf) > 0
     return [
         int(place)
@@ -129,6 +135,20 @@ def _block_change(before: Frames, after: Frames) -> Float:
     shape = (len(after), _BLOCKS_DOWN, SHOT_SPEC.height // _BLOCKS_DOWN, _BLOCKS_ACROSS, -1)
     blocks = difference.reshape(shape).mean(axis=(2, 4), dtype=np.float64)
     return np.asarray(np.median(blocks.reshape(len(after), -1), axis=1), np.float64)
+
+
+def _show_the_same(frames: Frames, change: Float) -> NDArray[np.bool_]:
+    """Whether each frame but the first shows the picture of the one before it.
+
+    `change` (n,): of each from the one before. Where it exceeds the contrast of both, as between plain colours, what
+    correlates is noise.
+    """
+    pixels = frames.reshape(len(frames), -1, 3).astype(np.float32)
+    around = (pixels - pixels.mean(axis=1, keepdims=True)).reshape(len(frames), -1)
+    deviation = np.sqrt(np.square(around).mean(axis=1, dtype=np.float64))
+    together = (around[1:] * around[:-1]).mean(axis=1, dtype=np.float64)
+    alike = together > _ALIKE * deviation[1:] * deviation[:-1]
+    return np.asarray(alike & (change < np.maximum(deviation[1:], deviation[:-1])), np.bool_)
 
 
 def _histograms(frames: Frames) -> Float:
