@@ -1,14 +1,14 @@
 # `make` alone says what each target does. Everything lives in .venv, .tools and build.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench examples prism clean
+.PHONY: help setup check test demo bench examples sound-model prism clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.ready  ## make .venv with .venv/bin/reelvec and everything it needs
 
@@ -33,6 +33,9 @@ bench: setup  ## every figure of benchmarks/, each as a ratio
 
 examples: setup  ## render examples/videos again (needs espeak-ng)
 	python examples/render.py
+
+sound-model: setup  ## train the sound model again and print what its card pins (needs espeak-ng)
+	python -m training.sounds.train
 
 prism:  ## build Beam's Prism runner into .tools/bin (needs Go)
 	@bash scripts/prism.sh $(BEAM)

@@ -88,7 +88,8 @@ def test_files_that_the_index_does_not_hold_are_counted_and_not_hidden(searcher:
 
 def test_every_way_that_the_index_offers_is_measured_unless_told_otherwise(searcher: Searcher) -> None:
     asked = [Question("a cat", "visual", (uri_of_path("/films/zoo.ts"),))]
-    assert set(evaluate(searcher, asked).figures) == {"auto", "frame", "transcript", "ocr", "words", "clip"}
+    single = {"frame", "transcript", "ocr", "words", "clip"}
+    assert set(evaluate(searcher, asked).figures) == {"auto", "rrf", "weighted", "dbsf", *single}
     with pytest.raises(UsageError, match="audio"):
         evaluate(searcher, asked, by=["audio"])
 
