@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter
 from typer.testing import CliRunner
 
 from examples.render import VIDEOS
@@ -132,6 +133,15 @@ def test_flashes_are_no_cuts(tmp_path):
     for place in (20, 21, 60, 61, 62, 110):
         frames[place] = np.full_like(frames[0], 250)
     assert starts_of(cut(generated.write_video(tmp_path / "film.mp4", frames, fps=25.0), SHOTS)) == [0.0]
+
+
+def test_the_key_frames_of_a_poorly_compressed_film_are_no_cuts(tmp_path):
+    noise = np.random.default_rng(3).normal(size=(288, 800, 3))
+    wall = np.clip(128 + 700 * gaussian_filter(noise, (8, 8, 0)), 0, 255)
+    seen = [wall[:, place : place + 512].reshape(72, 4, 128, 4, 3).mean(axis=(1, 3)) for place in range(125)]
+    frames = [np.ascontiguousarray(view, np.uint8) for view in seen]  # a wall that passes by a quarter pixel a frame
+    path = generated.write_video(tmp_path / "film.mp4", frames, fps=25.0, options=("-crf", 42, "-g", 25))
+    assert starts_of(cut(path, SHOTS)) == [0.0]
 
 
 def test_shots_too_short_for_a_clip_belong_to_a_neighbour(tmp_path):
@@ -301,6 +311,22 @@ def test_windows_are_what_they_were_and_other_cuts_have_names_of_their_own():
     for recipe in (SHOTS, SPEECH):
         assert Recipe.of(recipe.settings()) == recipe
         assert recipe.changed(kind="windows").segmenter == OFFLINE.segmenter
+
+
+@pytest.mark.parametrize(
+    ("segment", "told"),
+    [
+        ({"kind": "shot"}, "kind='shot'"),
+        ({"kind": 1}, "kind is a text in quotes: kind=1"),
+        ({"kinds": "shots"}, "no setting 'kinds'; it has .*kind"),
+        ({"kind": "shots", "longest_seconds": "16s"}, "longest_seconds is a finite number: longest_seconds='16s'"),
+        ({"shortest_seconds": 2.0}, "windows have one length.*shortest_seconds=2.0"),
+        ({"kind": "windows", "longest_seconds": 20.0}, "windows have one length.*longest_seconds=20.0"),
+    ],
+)
+def test_a_recipe_that_cuts_wrongly_is_told(segment, told):
+    with pytest.raises(UsageError, match=told):
+        Recipe.of({**OFFLINE.settings(), "segment": segment})
 
 
 def test_cutting_by_speech_needs_somebody_who_hears_it():

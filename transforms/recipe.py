@@ -178,11 +178,17 @@ class Recipe:
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"a recipe is not complete or has a setting too many: {error}") from error
-        made._check_effects(settings.get("quantization", {}))
+        made._check_effects(settings.get("quantization", {}), settings.get("segment", {}))
         return made
 
-    def _check_effects(self, quantized: Mapping[str, str]) -> None:
+    def _check_effects(self, quantized: Mapping[str, str], segment: Mapping[str, Any]) -> None:
         """Raise UsageError for what would be passed over in silence."""
+        lengths = [f"{key}={segment[key]}" for key in ("shortest_seconds", "longest_seconds") if key in segment]
+        if lengths and self.segment.kind == "windows":
+            raise UsageError(
+                f"windows have one length, clip_seconds; {', '.join(lengths)} in [segment] belongs to "
+                'kind = "shots" or "speech"'
+            )
         named = self.encoders()
         if not named:
             raise UsageError(
