@@ -141,7 +141,8 @@ def report_cuts(name: str, counts: dict[tuple[str, str], list[int]]) -> None:
         if group == "no cut":
             figure(f"{what}: false cuts", found)
         else:
-            figure(f"{what}: precision", right / max(1, found), f"of {found}", at_least=limit)
+            if found or limit:
+                figure(f"{what}: precision", right / max(1, found), f"of {found}", at_least=limit)
             figure(f"{what}: recall", right / known, f"of {known}", at_least=limit)
 
 
@@ -186,13 +187,13 @@ def measure_searching(media: Path) -> None:
         with tempfile.TemporaryDirectory() as folder:
             files = tuple(str(path_of_uri(uri)) for uri in chosen)
             summary = ingest(IngestSettings(sources=files, index=f"{folder}/index", cut=kind))
-            figure(f"{kind}: clips", summary.clips_embedded)
+            figure(f"{kind}: clips", summary.clips_written)
             with Searcher(f"{folder}/index") as searcher:
                 found = evaluate(searcher, asked, by=("auto",)).figures["auto"]
         for modality, values in found.items():
             for depth in ("recall@1", "recall@5", "span_hit"):
-                if values[depth] is not None:
-                    figure(f"{kind}: {modality}, {depth}", values[depth], f"of {values['queries']} questions")
+                if (value := values[depth]) is not None:
+                    figure(f"{kind}: {modality}, {depth}", value, f"of {values['queries']} questions")
 
 
 if __name__ == "__main__":

@@ -67,7 +67,8 @@ class ShotMeasures:
         """
         if not self._change:
             return []
-        change, colours, same = (np.concatenate(pieces) for pieces in (self._change, self._colours, self._same))
+        change, colours = np.concatenate(self._change), np.concatenate(self._colours)
+        same = np.concatenate(self._same)
         count = min(len(times_us), len(colours))
         times = np.asarray(times_us[:count], np.float64) / 1e6
         found = first_frames(change[:count], colours[:count], same[:count], times)
