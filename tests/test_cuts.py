@@ -19,7 +19,7 @@ from pipelines.settings import IngestSettings
 from tests import generated_media as generated
 from transforms.cut import cut_at_pauses, cut_at_shots, divided, gaps_between, most_clips, without_short_pieces
 from transforms.decode import Decoded, decode_segment
-from transforms.encode import Models, heard
+from transforms.encode import Models, encode_segment, heard
 from transforms.encoders.registry import loaded
 from transforms.errors import RecipeMismatch, UsageError
 from transforms.index.location import IndexLocation
@@ -144,6 +144,19 @@ def test_the_key_frames_of_a_poorly_compressed_film_are_no_cuts(tmp_path):
     assert starts_of(cut(path, SHOTS)) == [0.0]
 
 
+def test_a_picture_that_slowly_becomes_another_one_is_no_cut(tmp_path):
+    shares = [0.0] * 50 + list(np.linspace(0, 1, 20)) + [1.0] * 50
+    frames = [np.asarray(picture(1) * (1 - share) + picture(2) * share, np.uint8) for share in shares]
+    assert starts_of(cut(generated.write_video(tmp_path / "film.mp4", frames, fps=25.0), SHOTS)) == [0.0]
+
+
+def test_a_flash_of_which_a_segment_does_not_see_the_end_makes_no_clip(tmp_path):
+    frames = [picture(1)] * 800
+    frames[398:402] = [np.full_like(frames[0], 250)] * 4
+    decoded = cut(generated.write_video(tmp_path / "film.mp4", frames, fps=25.0), SHOTS.changed(segment_seconds=16.0))
+    assert starts_of(decoded) == [0.0, 16.0]
+
+
 def test_shots_too_short_for_a_clip_belong_to_a_neighbour(tmp_path):
     path = film(tmp_path / "film.mp4", [(1, 60), (2, 10), (3, 50), (4, 50)])
     assert starts_of(cut(path, SHOTS)) == pytest.approx([0.0, 2.4, 4.8], abs=1e-3)
@@ -196,6 +209,35 @@ def test_where_there_is_nothing_to_cut_by_clips_are_windows(tmp_path, recipe):
         assert starts_of(decoded) == windows
         assert all(one.media.sounds for one in decoded)
         check_whole(decoded)
+
+
+def test_a_sound_with_a_cover_is_cut_into_windows(tmp_path):
+    sound = generated.write_wav(tmp_path / "tone.wav", generated.tone(20.0))
+    cover, song = generated.still_picture(tmp_path / "cover.png"), tmp_path / "song.mp3"
+    generated.ffmpeg(
+        "-i", sound, "-i", cover, "-map", 0, "-map", 1, "-c:v", "copy", "-disposition:v", "attached_pic", song
+    )
+    decoded = cut(song, SHOTS)
+    assert starts_of(decoded) == [0.0, 8.0, 16.0]
+    check_whole(decoded)
+
+
+def test_what_is_heard_in_order_to_cut_is_the_transcript(tmp_path):
+    sound = generated.write_wav(tmp_path / "tone.wav", generated.tone(40.0))
+    listened: list[float] = []
+
+    def hear(media: Media) -> Transcript:
+        (own,) = media.sounds.values()
+        listened.append(own.start_seconds)
+        return Transcript((Word("this", own.start_seconds + 3, own.start_seconds + 4),))
+
+    recipe = SPEECH.changed(segment_seconds=20.0, longest_seconds=16.0)
+    decoded = cut(sound, recipe, hear)
+    assert listened == [0.0, 18.0]  # once a segment, with 2 s of what is said before
+    models = Models(recipe, {})  # nobody who could hear it again
+    for one in decoded:
+        encoded = encode_segment(one.segment, one.media, models, transcript=one.transcript)
+        assert encoded.clips[0].transcript == "this"
 
 
 @pytest.mark.parametrize("name", ["launch.mp4", "palace.mp4", "garage.mp4"])
@@ -269,6 +311,27 @@ def test_the_longest_of_the_nearest_pauses_is_cut_at():
     first = cut_at_pauses(STRETCH, words, settings).clips[0]
     gaps = [gap for gap in gaps_between(words, 164.0, 228.0) if gap[1] - gap[0] > 0.8]
     assert gaps[0][0] < first.end_seconds < gaps[0][1]
+
+
+def test_without_a_pause_clips_end_between_words_or_at_their_longest():
+    settings = SegmentSettings(kind="speech", clip_seconds=8.0, shortest_seconds=3.0, longest_seconds=16.0)
+    hasty = [Word("word", 164.0 + 1.5 * place, 165.45 + 1.5 * place) for place in range(42)]  # 50 ms between them
+    first = cut_at_pauses(STRETCH, hasty, settings).clips[0]
+    assert first.end_seconds == pytest.approx(178.975)  # the last gap before 180
+    endless = cut_at_pauses(STRETCH, [Word("aaah", 164.0, 228.0)], settings).clips
+    assert [clip.end_seconds for clip in endless] == [180.0, 196.0, 212.0, 228.0]
+
+
+def test_in_a_long_pause_a_clip_ends_where_a_window_would_but_away_from_the_words():
+    settings = SegmentSettings(kind="speech", clip_seconds=8.0, shortest_seconds=3.0, longest_seconds=16.0)
+
+    def first_end(until: float, again: float) -> float:
+        words = [Word("one", 164.0, until), Word("two", again, 228.0)]
+        return cut_at_pauses(STRETCH, words, settings).clips[0].end_seconds
+
+    assert first_end(169.0, 176.0) == 172.0
+    assert first_end(171.8, 176.0) == pytest.approx(172.3)
+    assert first_end(168.0, 172.2) == pytest.approx(171.7)
 
 
 def test_a_pause_is_where_it_is_quiet_whatever_the_times_of_the_words():
