@@ -193,7 +193,8 @@ def measure_searching(media: Path) -> None:
         for modality, values in found.items():
             for depth in ("recall@1", "recall@5", "span_hit"):
                 if (value := values[depth]) is not None:
-                    figure(f"{kind}: {modality}, {depth}", value, f"of {values['queries']} questions")
+                    of = "right files that were found" if depth == "span_hit" else f"{values['queries']} questions"
+                    figure(f"{kind}: {modality}, {depth}", value, f"of {of}")
 
 
 if __name__ == "__main__":

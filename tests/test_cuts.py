@@ -144,6 +144,15 @@ def test_the_key_frames_of_a_poorly_compressed_film_are_no_cuts(tmp_path):
     assert starts_of(cut(path, SHOTS)) == [0.0]
 
 
+def test_hard_cuts_of_real_footage_are_found_and_fades_are_not(media):
+    starts = starts_of(cut(media / "pyscenedetect/testvideo.mp4", SHOTS))
+    assert starts[:3] == pytest.approx([0.0, 1.001, 6.006], abs=0.001)  # black, a leaf, and fades from then on
+    assert starts[3:] == pytest.approx([15.01], abs=0.1)  # 18 s are too long for a clip
+    animated = starts_of(cut(media / "cosmos-curate/test_video_30s.mp4", SHOTS))
+    # A shot from 25.42 to 26 s belongs to the one before it; fades are none.
+    assert animated == pytest.approx([0.0, 11.917, 14.5, 15.5, 21.792, 23.875, 26.0], abs=0.001)
+
+
 def test_a_picture_that_slowly_becomes_another_one_is_no_cut(tmp_path):
     shares = [0.0] * 50 + list(np.linspace(0, 1, 20)) + [1.0] * 50
     frames = [np.asarray(picture(1) * (1 - share) + picture(2) * share, np.uint8) for share in shares]
