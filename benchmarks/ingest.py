@@ -15,7 +15,7 @@ from pipelines.embed import embed_segment
 from pipelines.ingest import ingest
 from pipelines.settings import IngestSettings
 from transforms.decode import decode_segment
-from transforms.encode import Models
+from transforms.encode import Models, heard
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_writer, release
 from transforms.recipe import load_recipe
@@ -43,7 +43,8 @@ def with_a_loop() -> float:
         store = open_writer(location, RECIPE.schema())
         for video in list_videos([str(EXAMPLES)]).videos:
             for segment in segment_video(Work(video), RECIPE.segment):
-                result = embed_segment(segment, decode_segment(segment, RECIPE), models, RECIPE)
+                decoded = decode_segment(segment, RECIPE, hear=lambda media: heard(media, models))
+                result = embed_segment(decoded, models, RECIPE)
                 store.upsert(result.points)
             store.flush()
         store.close()

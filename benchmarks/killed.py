@@ -22,9 +22,9 @@ def noting(corpus: str, index: str, notes: str) -> None:
     encode = embed.embed_segment
     out = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
-    def noted(segment, *rest):  # type: ignore[no-untyped-def]
-        result = encode(segment, *rest)
-        os.write(out, f"{segment.video.uri} {segment.index}\n".encode())
+    def noted(decoded, *rest):  # type: ignore[no-untyped-def]
+        result = encode(decoded, *rest)
+        os.write(out, f"{decoded.segment.video.uri} {decoded.segment.index}\n".encode())
         return result
 
     embed.embed_segment = noted

@@ -130,9 +130,16 @@ def ingest_command(
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
     frames: Annotated[str | None, typer.Option(help="Which frames: keyframes, every:1s or uniform:8.")] = None,
+    cut: Annotated[str | None, typer.Option(help="Where clips end: windows, shots or speech.")] = None,
     clip: Annotated[float | None, typer.Option(parser=_seconds, metavar="TIME", help="Length of a clip.")] = None,
     segment: Annotated[float | None, typer.Option(parser=_seconds, metavar="TIME", help="Length of a segment.")] = None,
     overlap: Annotated[float | None, typer.Option(parser=_seconds, metavar="TIME", help="Overlap of clips.")] = None,
+    shortest: Annotated[
+        float | None, typer.Option(parser=_seconds, metavar="TIME", help="Shortest clip of shots or speech.")
+    ] = None,
+    longest: Annotated[
+        float | None, typer.Option(parser=_seconds, metavar="TIME", help="Longest clip of shots or speech.")
+    ] = None,
     device: Device = None,
     prefetch: Annotated[int | None, typer.Option(help="Segments to decode ahead.")] = None,
     max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
@@ -152,9 +159,12 @@ def ingest_command(
         "manifest": manifest,
         "recipe": recipe,
         "frames": frames,
+        "cut": cut,
         "clip_seconds": clip,
         "segment_seconds": segment,
         "overlap_seconds": overlap,
+        "shortest_seconds": shortest,
+        "longest_seconds": longest,
         "device": device,
         "prefetch": prefetch,
         "max_delete": max_delete,

@@ -1,4 +1,4 @@
-"""Segment -> SegmentResult: decode, encode and fuse as one fused stage.
+"""Segment -> SegmentResult: decode, cut, encode and fuse as one fused stage.
 
 Pixels and samples live in this stage alone. While one segment is encoded the next ones are
 decoded in threads (the work is done by ffmpeg in child processes), so both kinds of work overlap
@@ -17,14 +17,14 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from transforms import heap, interrupt
 from transforms.content import check_unchanged
-from transforms.decode import decode_segment
-from transforms.encode import Models, encode_segment
+from transforms.decode import Decoded, decode_segment
+from transforms.encode import Models, encode_segment, heard
 from transforms.encoders.device import halvings_count
 from transforms.errors import IngestError, VideoChanged
 from transforms.fuse.stage import fuse_segment
 from transforms.progress import listener
 from transforms.recipe import Recipe
-from transforms.records import Media, Reject, Segment, SegmentResult
+from transforms.records import Reject, Segment, SegmentResult
 
 
 @dataclass
@@ -40,9 +40,10 @@ class EmbedSegments(beam.PTransform):
         return segments | "DecodeEncodeFuse" >> beam.ParDo(embed).with_output_types(SegmentResult)
 
 
-def embed_segment(segment: Segment, media: Media, models: Models, recipe: Recipe) -> SegmentResult:
+def embed_segment(decoded: Decoded, models: Models, recipe: Recipe) -> SegmentResult:
     """Encode and fuse what was decoded."""
-    encoded = encode_segment(segment, media, models)
+    segment, media = decoded.segment, decoded.media
+    encoded = encode_segment(segment, media, models, transcript=decoded.transcript)
     points = fuse_segment(segment, media, encoded, recipe)
     return SegmentResult(segment, "ok" if points else "empty", points, damaged=media.damaged)
 
@@ -86,14 +87,14 @@ class _EmbedSegments(beam.DoFn):
     def start_bundle(self) -> None:
         self._halved_before = halvings_count()
         self._models.register(self)
-        self._ahead: deque[tuple[Segment, Future[Media], Any, Any]] = deque()
+        self._ahead: deque[tuple[Segment, Future[Decoded], Any, Any]] = deque()
 
     def process(
         self, segment: Segment, window: Any = beam.DoFn.WindowParam, timestamp: Any = beam.DoFn.TimestampParam
     ) -> Iterator[WindowedValue]:
         if interrupt.requested():
             return
-        future = self._decoders.submit(_decode_unchanged, segment, self._recipe)
+        future = self._decoders.submit(_decode_unchanged, segment, self._models)
         self._ahead.append((segment, future, window, timestamp))
         if len(self._ahead) > self._prefetch:
             yield from self._oldest()
@@ -108,7 +109,7 @@ class _EmbedSegments(beam.DoFn):
         """The result of the segment that was sent to the decoders first; none where its file changed."""
         segment, future, window, timestamp = self._ahead.popleft()
         try:
-            media = future.result()
+            decoded = future.result()
         except VideoChanged as changed:
             listener().message(str(changed))
             return
@@ -117,19 +118,19 @@ class _EmbedSegments(beam.DoFn):
             result = rejected_segment(segment, error)
         else:
             self.decoded.inc()
-            result = embed_segment(segment, media, self._models, self._recipe)
-            del media, future
+            result = embed_segment(decoded, self._models, self._recipe)
+            del decoded, future
             heap.give_back()
         yield WindowedValue(result, timestamp, (window,))
 
 
-def _decode_unchanged(segment: Segment, recipe: Recipe) -> Media:
-    """Decode a segment of the very file that was listed; a failure over a changed file is no reject."""
+def _decode_unchanged(segment: Segment, models: Models) -> Decoded:
+    """Decode and cut a segment of the very file that was listed; a failure over a changed file is no reject."""
     check_unchanged(segment.video)
     try:
-        media = decode_segment(segment, recipe)
+        decoded = decode_segment(segment, models.recipe, hear=lambda media: heard(media, models))
     except IngestError:
         check_unchanged(segment.video)
         raise
     check_unchanged(segment.video)
-    return media
+    return decoded

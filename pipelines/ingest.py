@@ -17,7 +17,7 @@ from pipelines.summary import IngestSummary, summarise
 from transforms import heap, interrupt, progress
 from transforms.content import check_unchanged, content_of
 from transforms.encoders import light, spending
-from transforms.errors import DiskFull, Outage, ReelvecError, VideoChanged
+from transforms.errors import DiskFull, Outage, ReelvecError, UsageError, VideoChanged
 from transforms.index.ledger import read_all_receipts, read_entries
 from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
@@ -94,12 +94,20 @@ def recipe_of(settings: IngestSettings, location: IndexLocation) -> Recipe:
         recipe = Recipe.of(schema.settings)
     else:
         recipe = load_recipe(settings.recipe or "offline")
-    return recipe.changed(
+    changed = recipe.changed(
         choice=settings.frames,
+        kind=settings.cut,
         clip_seconds=settings.clip_seconds,
         segment_seconds=settings.segment_seconds,
         overlap_seconds=settings.overlap_seconds,
+        shortest_seconds=settings.shortest_seconds,
+        longest_seconds=settings.longest_seconds,
     )
+    if changed.segment.kind == "windows" and (settings.shortest_seconds or settings.longest_seconds):
+        raise UsageError(
+            "windows have one length (--clip); a shortest and a longest one belong to --cut shots or speech"
+        )
+    return changed
 
 
 def check_free_space(location: IndexLocation, min_free_megabytes: int) -> None:
@@ -300,8 +308,6 @@ def _retried(entry: LedgerEntry) -> LedgerEntry:
 
 
 def _refuse_processes(location: IndexLocation, options: Sequence[str]) -> None:
-    from transforms.errors import UsageError
-
     if location.kind == "edge" and any("multi_processing" in option for option in options):
         raise UsageError(
             "an index folder is written by one process: direct_running_mode=multi_processing cannot be used with "

@@ -17,9 +17,12 @@ class IngestSettings(BaseSettings):
     index: str = "reelvec.index"
     recipe: str | None = None  # None: the recipe of the index, or `offline` for a new one
     frames: str | None = None  # other than the recipe's choice of frames
+    cut: Literal["windows", "shots", "speech"] | None = None  # other than the recipe's way of cutting clips
     clip_seconds: float | None = Field(default=None, ge=1.0)
     segment_seconds: float | None = Field(default=None, ge=1.0)
     overlap_seconds: float | None = Field(default=None, ge=0.0)
+    shortest_seconds: float | None = Field(default=None, gt=0.0)  # of clips that are cut by shots or speech
+    longest_seconds: float | None = Field(default=None, gt=0.0)
     device: str = "auto"
     max_delete: str = "10%"
     publish_every_seconds: float = Field(default=300.0, gt=0.0)

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms.cut import SHORTEST_CLIP_SECONDS, fixed_windows
 from transforms.recipe import SegmentSettings
 from transforms.records import AudioStream, VideoInfo, VideoRef, Work
-from transforms.segment import SHORTEST_CLIP_SECONDS, fixed_windows, segments_of
+from transforms.segment import segments_of
 
 AUDIO = AudioStream(0, "aac", 16_000, 1, 70_000.0, 70_001.0)
 seconds = st.floats(0.04, 40_000.0)

@@ -67,6 +67,7 @@ def result(segment):
             "content": segment.content,
             "recipe": "r1",
             "segmenter": "w",
+            "segment_index": segment.index,
             "clip_index": clip.index,
             "start_seconds": clip.start_seconds,
             "end_seconds": clip.end_seconds,
@@ -96,6 +97,18 @@ def write(store, results):
 
 def live_contents(store):
     return sorted(point.payload["content"] for point in store.scroll(LIVE))
+
+
+def test_a_segment_that_is_cut_elsewhere_the_second_time_leaves_no_clip_of_the_first(tmp_path):
+    shots = replace(SCHEMA, settings={"name": "tiny", "segment": {"kind": "shots"}})
+    store = open_writer(IndexLocation.parse(str(tmp_path / "shots")), shots)
+    first, second = segments(count=2)
+    store.upsert([*result(first).points, *result(second).points])  # and then the run was killed
+    store.flush()
+    elsewhere = replace(first, clips=(Clip(0, 0.0, 5.0), Clip(1, 5.0, 16.0)))
+    write(store, [result(elsewhere), result(second)])
+    assert sorted(point.payload["start_seconds"] for point in store.scroll(LIVE)) == [0.0, 5.0, 16.0, 24.0]
+    store.close()
 
 
 def test_nothing_is_live_before_the_last_receipt_and_everything_after_it(store):

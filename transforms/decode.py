@@ -1,17 +1,86 @@
-"""Segment -> Media: the frames and the sound that the recipe's encoders want, in memory only."""
+"""Segment -> Media: the frames and the sound that the recipe's encoders want, in memory only.
 
-from transforms.media.decode import decode
+Where a recipe cuts by what is in the video, this is where its clips are decided: only who decodes a segment can see
+its shots and hear its pauses.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from transforms.cut import cut_at_pauses, cut_at_shots, cut_into_windows
+from transforms.errors import UnreadableVideo
+from transforms.media.decode import decode, decode_shots
 from transforms.recipe import Recipe
-from transforms.records import Media, Segment
+from transforms.records import Clip, Media, Segment, Transcript
 from transforms.uris import path_of_uri
 
+#: What is said in the sound of a segment.
+Hear = Callable[[Media], Transcript]
 
-def decode_segment(segment: Segment, recipe: Recipe) -> Media:
-    """Decode one segment of a local file in one pass. Raises IngestError."""
-    return decode(
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """What decoding one segment gave, and the segment with its final clips."""
+
+    segment: Segment
+    media: Media
+    transcript: Transcript | None = None  # where cutting needed it
+
+
+def decode_segment(segment: Segment, recipe: Recipe, hear: Hear) -> Decoded:
+    """Decode one segment of a local file, and cut it as the recipe says. Raises IngestError."""
+    if recipe.segment.kind == "shots":
+        return _at_shots(segment, recipe)
+    if recipe.segment.kind == "speech":
+        return _at_pauses(segment, recipe, hear)
+    media = decode(
         path_of_uri(segment.video.uri),
         segment.info,
         segment.clips,
         wants=recipe.frame_wants(),
         sample_rates_hz=recipe.sample_rates_hz(),
     )
+    return Decoded(segment, media)
+
+
+def _at_shots(segment: Segment, recipe: Recipe) -> Decoded:
+    def cut(shot_starts_seconds: Sequence[float] | None) -> Sequence[Clip]:
+        if shot_starts_seconds is None:
+            return cut_into_windows(segment, recipe.segment).clips
+        return cut_at_shots(segment, shot_starts_seconds, recipe.segment).clips
+
+    clips, media = decode_shots(
+        path_of_uri(segment.video.uri),
+        segment.info,
+        segment.clips[0],
+        cut,
+        wants=recipe.frame_wants(),
+        sample_rates_hz=recipe.sample_rates_hz(),
+    )
+    return Decoded(replace(segment, clips=tuple(clips)), media)
+
+
+def _at_pauses(segment: Segment, recipe: Recipe, hear: Hear) -> Decoded:
+    """First the sound, then the pictures of the clips that it is cut into: each is decoded once."""
+    path, info = path_of_uri(segment.video.uri), segment.info
+    heard, deaf = Media({}, {}), info.audio is None
+    if not deaf:
+        try:
+            heard = decode(path, info, segment.clips, wants=(), sample_rates_hz=recipe.sample_rates_hz())
+        except UnreadableVideo:
+            if info.video is None:
+                raise
+            deaf = True
+    transcript = hear(heard)
+    sound = heard.sounds[min(heard.sounds)] if heard.sounds else None
+    segment = cut_at_pauses(segment, transcript.words, recipe.segment, sound)
+    seen, blind = Media({}, {}), info.video is None
+    if not blind:
+        try:
+            seen = decode(path, info, segment.clips, wants=recipe.frame_wants(), sample_rates_hz=())
+        except UnreadableVideo:
+            if not heard.sounds:
+                raise
+            blind = True
+    lost = (deaf and info.audio is not None) or (blind and info.video is not None)
+    return Decoded(segment, Media(seen.pictures, heard.sounds, heard.damaged or seen.damaged or lost), transcript)

@@ -62,10 +62,13 @@ class Models:
         return self.by_section.get(section)
 
 
-def encode_segment(segment: Segment, media: Media, models: Models) -> Encoded:
-    """Vectors of one segment. Raises BadVectors for vectors that must not be stored."""
+def encode_segment(segment: Segment, media: Media, models: Models, *, transcript: Transcript | None = None) -> Encoded:
+    """Vectors of one segment, of which nothing is heard again where its transcript is given.
+
+    Raises BadVectors for vectors that must not be stored.
+    """
     clips = segment.clips
-    transcript = _heard(media, models)
+    transcript = transcript or heard(media, models)
     spoken, screen = texts_of_clips(transcript.words, clips), _read(clips, media, models)
     objects = _objects(clips, media, models)
     columns: dict[str, Sequence[Vector | None]] = {
@@ -116,7 +119,8 @@ def sound_of_clip(audio: Audio, clip: Clip) -> Audio | None:
     return Audio(samples, rate, audio.start_seconds + first / rate)
 
 
-def _heard(media: Media, models: Models) -> Transcript:
+def heard(media: Media, models: Models) -> Transcript:
+    """What is said in a segment; several threads may ask."""
     speech = models.get("speech")
     audio = media.sounds.get(speech.card.sample_rate_hz or 0) if speech else None
     return speech.transcribe(audio) if speech and audio else Transcript()

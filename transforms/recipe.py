@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from transforms.encoders.cards import Card
 from transforms.encoders.catalog import card
@@ -18,22 +18,37 @@ from transforms.encoders.services import require_key
 from transforms.errors import UsageError
 from transforms.fusion_settings import FusionSettings as FusionSettings
 from transforms.media.choice import FrameChoice
+from transforms.media.shots import SHOT_RULE
 from transforms.records import DenseVector, FrameWant, Quantization, Schema
 from transforms.written import check_kinds
 
 #: Raised when the code makes other vectors or payloads from the same settings.
 REVISION = 2
+#: How pauses are chosen to cut at (`transforms.cut`); another word where other pauses would be.
+PAUSE_RULE = "pauses-1"
 
 
 @dataclass(frozen=True, slots=True)
 class SegmentSettings:
-    """Fixed windows: clips of `clip_seconds`, each starting `overlap_seconds` before the last one's end."""
+    """Where clips are cut.
+
+    - windows: clips of `clip_seconds`, each starting `overlap_seconds` before the last one's end.
+    - shots: where a new shot begins.
+    - speech: at pauses of the speech, so that a clip lasts about `clip_seconds`.
+
+    Shots and stretches of speech are joined and divided until they last `shortest_seconds` to `longest_seconds`.
+    """
 
     clip_seconds: float = 8.0
     segment_seconds: float = 64.0
     overlap_seconds: float = 0.0
+    kind: Literal["windows", "shots", "speech"] = "windows"
+    shortest_seconds: float = 1.0
+    longest_seconds: float = 16.0
 
     def __post_init__(self) -> None:
+        if self.kind not in ("windows", "shots", "speech"):
+            raise UsageError(f"clips are cut by windows, shots or speech: kind={self.kind!r}")
         if not 1.0 <= self.clip_seconds <= self.segment_seconds:
             raise UsageError(
                 "a clip lasts at least 1 s and at most a segment: "
@@ -44,6 +59,33 @@ class SegmentSettings:
                 "clips overlap by half of their length at most: "
                 f"overlap_seconds={self.overlap_seconds}, clip_seconds={self.clip_seconds}"
             )
+        if self.kind != "windows":
+            self._check_lengths()
+
+    def _check_lengths(self) -> None:
+        if self.overlap_seconds:
+            raise UsageError(
+                f"only windows overlap: kind={self.kind!r}, overlap_seconds={self.overlap_seconds}; set it to 0"
+            )
+        if not 0.5 <= self.shortest_seconds <= self.longest_seconds / 2 <= self.segment_seconds / 2:
+            raise UsageError(
+                "the shortest clip lasts from 0.5 s to half of the longest, and the longest at most a segment: "
+                f"shortest_seconds={self.shortest_seconds}, longest_seconds={self.longest_seconds}, "
+                f"segment_seconds={self.segment_seconds}"
+            )
+        if not self.shortest_seconds <= self.clip_seconds <= self.longest_seconds:
+            raise UsageError(
+                f"a clip's length lies between the shortest and the longest: clip_seconds={self.clip_seconds}, "
+                f"shortest_seconds={self.shortest_seconds}, longest_seconds={self.longest_seconds}"
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """Plain values; for windows without those that only shots and speech look at."""
+        values = asdict(self)
+        if self.kind == "windows":
+            for unused in ("kind", "shortest_seconds", "longest_seconds"):
+                del values[unused]
+        return values
 
 
 #: A recipe's sections that name an encoder: what the encoder must take, and the vectors that it fills.
@@ -96,6 +138,10 @@ class Recipe:
         FrameChoice.parse(self.choice)
         for section, encoder in self.encoders().items():
             _check_family(section, encoder)
+        if self.segment.kind == "speech" and not self.speech_encoder:
+            raise UsageError(
+                f"cutting by speech needs a speech encoder: recipe={self.name!r}; name one in [speech], or cut by shots"
+            )
         if (self.speech_encoder or self.ocr_encoder) and not self.text_encoder:
             raise UsageError(f"a recipe with speech or ocr needs a text encoder too: recipe={self.name!r}")
         if bool(self.joint_encoder) != (self.fusion.strategy == "joint"):
@@ -132,11 +178,17 @@ class Recipe:
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"a recipe is not complete or has a setting too many: {error}") from error
-        made._check_effects(settings.get("quantization", {}))
+        made._check_effects(settings.get("quantization", {}), settings.get("segment", {}))
         return made
 
-    def _check_effects(self, quantized: Mapping[str, str]) -> None:
+    def _check_effects(self, quantized: Mapping[str, str], segment: Mapping[str, Any]) -> None:
         """Raise UsageError for what would be passed over in silence."""
+        lengths = [f"{key}={segment[key]}" for key in ("shortest_seconds", "longest_seconds") if key in segment]
+        if lengths and self.segment.kind == "windows":
+            raise UsageError(
+                f"windows have one length, clip_seconds; {', '.join(lengths)} in [segment] belongs to "
+                'kind = "shots" or "speech"'
+            )
         named = self.encoders()
         if not named:
             raise UsageError(
@@ -156,7 +208,7 @@ class Recipe:
         """The recipe as plain values, as a TOML file would hold them; `of` reads it back."""
         return {
             "name": self.name,
-            "segment": asdict(self.segment),
+            "segment": self.segment.settings(),
             **{section: {"encoder": encoder} for section, encoder in self.encoders().items()},
             "frames": {"choice": self.choice, "encoder": self.frame_encoder},
             "fusion": self.fusion.plain(),
@@ -204,7 +256,11 @@ class Recipe:
     def segmenter(self) -> str:
         """The segmenter with its settings, as one word: part of every clip's id."""
         segment = self.segment
-        return f"windows:{segment.clip_seconds:g}s/{segment.segment_seconds:g}s/{segment.overlap_seconds:g}s"
+        if segment.kind == "windows":
+            return f"windows:{segment.clip_seconds:g}s/{segment.segment_seconds:g}s/{segment.overlap_seconds:g}s"
+        lengths = (segment.shortest_seconds, segment.clip_seconds, segment.longest_seconds, segment.segment_seconds)
+        found_by = SHOT_RULE if segment.kind == "shots" else f"{PAUSE_RULE}/{card(self.speech_encoder).fingerprint}"
+        return f"{segment.kind}:{'/'.join(f'{length:g}s' for length in lengths)}/{found_by}"
 
     def frame_want(self, section: str) -> FrameWant | None:
         """The frames that the encoder of a section wants; None where it looks at none."""

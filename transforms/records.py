@@ -126,7 +126,10 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A half-open stretch of one video that is found as one hit; `index` counts over the whole video."""
+    """A half-open stretch of one video that is found as one hit.
+
+    `index` rises over the whole video; there are gaps between segments where clips are cut by what is in them.
+    """
 
     index: int
     start_seconds: float

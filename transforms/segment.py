@@ -1,8 +1,7 @@
-"""VideoRef -> Segments: fixed windows over what a look inside the file found."""
+"""VideoRef -> Segments: a grid over the time that a look inside the file found."""
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import apache_beam as beam
@@ -13,34 +12,28 @@ from transforms import (
     interrupt,
 )
 from transforms.content import check_unchanged, content_of
+from transforms.cut import fixed_windows, most_clips
 from transforms.errors import IngestError, VideoChanged
 from transforms.media.probe import probe
 from transforms.progress import listener
 from transforms.recipe import SegmentSettings
-from transforms.records import Clip, Reject, RejectedVideo, Segment, VideoInfo, Work
+from transforms.records import Reject, RejectedVideo, Segment, VideoInfo, Work
 from transforms.uris import path_of_uri
-
-#: A last piece shorter than this belongs to the clip before it.
-SHORTEST_CLIP_SECONDS = 1.0
-
-
-def fixed_windows(
-    start_seconds: float, end_seconds: float, *, clip_seconds: float, overlap_seconds: float = 0.0
-) -> list[Clip]:
-    """Clips of `clip_seconds` from the start on, the last one cut at the end.
-
-    A last piece shorter than `SHORTEST_CLIP_SECONDS` of new time belongs to the clip before it.
-    """
-    step_seconds = clip_seconds - overlap_seconds
-    further_seconds = round(end_seconds - start_seconds - clip_seconds - SHORTEST_CLIP_SECONDS, 6)
-    count = 1 if further_seconds < 0 else 2 + math.floor(further_seconds / step_seconds)
-    starts = [start_seconds + index * step_seconds for index in range(count)]
-    ends = [start + clip_seconds for start in starts[:-1]] + [end_seconds]
-    return [Clip(index, start, end) for index, (start, end) in enumerate(zip(starts, ends, strict=True))]
 
 
 def segments_of(work: Work, content: str, info: VideoInfo, settings: SegmentSettings) -> list[Segment]:
-    """The segments of one video, each holding the clips that start in it."""
+    """The segments of one video, each holding the clips that start in it.
+
+    Where clips are cut by what is in the video, each segment holds one clip as long as itself: nothing is decoded
+    here, and whoever decodes the segment cuts it.
+    """
+    if settings.kind != "windows":
+        stretches = fixed_windows(info.start_seconds, info.end_seconds, clip_seconds=settings.segment_seconds)
+        whole = [replace(stretch, index=stretch.index * most_clips(settings)) for stretch in stretches]
+        return [
+            Segment(work.video, content, info, index, len(whole), (stretch,), work.attempts)
+            for index, stretch in enumerate(whole)
+        ]
     clips = fixed_windows(
         info.start_seconds,
         info.end_seconds,

@@ -14,14 +14,19 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from transforms.errors import UnreadableVideo, UsageError
 from transforms.media.limits import Limits
+
+#: Takes the bytes of one pipe in pieces of any size.
+Sink = Callable[[bytes], object]
+_NO_SINKS: Final[Mapping[int, Sink]] = MappingProxyType({})
 
 _CHUNK_BYTES: Final = 2**20
 _ERROR_TEXT_BYTES: Final = 2**16  # the last of what the child complained about
@@ -99,12 +104,18 @@ def shown_name(path: Path) -> str:
 
 
 def run_child(
-    arguments_for: Callable[[Sequence[int]], Sequence[str]], *, pipes: int, source: int, limits: Limits
+    arguments_for: Callable[[Sequence[int]], Sequence[str]],
+    *,
+    pipes: int,
+    source: int,
+    limits: Limits,
+    sinks: Mapping[int, Sink] = _NO_SINKS,
 ) -> Finished:
     """Run a program to its end and gather what it writes.
 
     `arguments_for` is given the numbers of `pipes` descriptors to write to (the first is standard
-    output) and returns the command. Whatever happens, the child and its group are gone on return.
+    output) and returns the command. What comes through a pipe that has a sink (by its place) goes there as it
+    comes and is not kept. Whatever happens, the child and its group are gone on return.
     """
     readers, writers = [], []
     try:
@@ -131,7 +142,7 @@ def run_child(
     finally:
         for descriptor in writers:
             os.close(descriptor)
-    return _attend(process, readers, limits)
+    return _attend(process, readers, limits, sinks)
 
 
 def launched(command: Sequence[str], limits: Limits) -> list[str]:
@@ -184,14 +195,19 @@ def _works(launcher: Sequence[str]) -> bool:
     return tried.returncode == 0
 
 
-def _attend(process: subprocess.Popen[bytes], readers: Sequence[int], limits: Limits) -> Finished:
+def _attend(
+    process: subprocess.Popen[bytes], readers: Sequence[int], limits: Limits, sinks: Mapping[int, Sink]
+) -> Finished:
     outputs = [bytearray() for _ in readers]
     errors = bytearray()
+    failed: list[Exception] = []
     budget = _Budget(limits.output_bytes, lambda: _kill_group(process))
     assert process.stderr is not None
     threads = [
-        threading.Thread(target=_gather, args=(reader, output, budget), daemon=True)
-        for reader, output in zip(readers, outputs, strict=True)
+        threading.Thread(target=_hand_on, args=(reader, sinks[place], failed, process), daemon=True)
+        if place in sinks
+        else threading.Thread(target=_gather, args=(reader, output, budget), daemon=True)
+        for place, (reader, output) in enumerate(zip(readers, outputs, strict=True))
     ]
     threads.append(threading.Thread(target=_keep_last, args=(process.stderr.fileno(), errors), daemon=True))
     deadline = time.monotonic() + limits.wall_seconds
@@ -216,6 +232,8 @@ def _attend(process: subprocess.Popen[bytes], readers: Sequence[int], limits: Li
         process.stderr.close()
         for reader in readers:
             os.close(reader)
+    if failed:
+        raise failed[0]
     text = errors.decode(errors="replace")
     return Finished(outputs, text, process.returncode, timed_out=timed_out, overran=budget.overran)
 
@@ -237,6 +255,16 @@ def _gather(reader: int, output: bytearray, budget: _Budget) -> None:
         if not budget.spend(len(chunk)):
             return
         output += chunk
+
+
+def _hand_on(reader: int, sink: Sink, failed: list[Exception], process: subprocess.Popen[bytes]) -> None:
+    """Give what comes to a sink; where that fails the child is of no more use."""
+    try:
+        while chunk := os.read(reader, _CHUNK_BYTES):
+            sink(chunk)
+    except Exception as error:
+        failed.append(error)
+        _kill_group(process)
 
 
 def _keep_last(reader: int, text: bytearray) -> None:

@@ -4,7 +4,7 @@ Times in here are whole microseconds (`_us`), as the filter graph counts them.
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,9 +15,18 @@ from transforms.media import failures
 from transforms.media.child import Finished, opened_source, run_child
 from transforms.media.choice import FrameChoice, last_at_or_before, middle_of
 from transforms.media.fit import size_of
-from transforms.media.graph import Pick, PictureWork, SoundWork, command, pipe_count, seek_from_start
+from transforms.media.graph import (
+    WATCH_PIPE,
+    Pick,
+    PictureWork,
+    SoundWork,
+    command,
+    pipe_count,
+    seek_from_start,
+)
 from transforms.media.limits import DEFAULT_LIMITS, Limits
 from transforms.media.outputs import Pixels, Shots, shots_of, sounds_of, times_us
+from transforms.media.shots import SHOT_SPEC, ShotMeasures
 from transforms.records import Audio, Clip, FrameSpec, FrameWant, Media, Pictures, VideoInfo, VideoStream
 
 Span = tuple[int, int]
@@ -57,6 +66,7 @@ class _Pass:
     shots: Sequence[Shots]  # of each pick
     sounds: Mapping[int, Audio]  # by sample rate
     finished: Finished
+    starts_us: Sequence[int] = ()  # of the shots, where somebody watched for them
 
 
 _NOTHING: Final = _Pass([], [], {}, Finished([], "", 0))
@@ -86,20 +96,83 @@ def decode(
     """
     if not clips:
         raise ValueError("a segment holds at least one clip: clips=()")
-    spans = [(_us(clip.start_seconds), _us(clip.end_seconds)) for clip in clips]
     with opened_source(path) as source:
-        task = _Task(path, source, info, spans, _specs_by_choice(info, wants), limits)
+        task = _Task(path, source, info, _spans(clips), _specs_by_choice(info, wants), limits)
         sound = _sound_work(task, tuple(dict.fromkeys(sample_rates_hz)), margin_seconds)
         if (video := _still(task)) is not None:
             return _decode_still(task, video, wants, sound)
         pictures = _picture_work(task)
         done = _with_margins(task, pictures, sound, task.span[0]) if pictures or sound else _NOTHING
         shots = dict(zip(task.specs, done.shots, strict=True)) if pictures else {}
-        frames = _by_time(task, done.shots)
-        chosen = {choice: _chosen(task, choice, shots.get(choice), done.seen_us) for choice in task.specs}
-        # Key frames do not tell what lies between them.
-        known = [] if pictures and pictures.only_keyframes else sorted(done.seen_us)
-        _fill_empty(task, known, frames, chosen)
+        return _media(task, wants, done, shots, pictures, sound)
+
+
+def decode_shots(
+    path: Path,
+    info: VideoInfo,
+    stretch: Clip,
+    cut: Callable[[Sequence[float] | None], Sequence[Clip]],
+    *,
+    wants: Sequence[FrameWant],
+    sample_rates_hz: Sequence[int],
+    margin_seconds: float = 2.0,
+    limits: Limits = DEFAULT_LIMITS,
+) -> tuple[Sequence[Clip], Media]:
+    """As `decode`, of the clips that `cut` makes of a stretch once it is told when shots begin in it.
+
+    It is told None where no moving picture can be seen. The pass that finds the shots gives the sound too, and the
+    frames that are chosen whatever the clips are ("every", "keyframes"); a second pass gives those of other choices.
+    """
+    with opened_source(path) as source:
+        task = _Task(path, source, info, _spans([stretch]), _specs_by_choice(info, wants), limits)
+        sound = _sound_work(task, tuple(dict.fromkeys(sample_rates_hz)), margin_seconds)
+        first = dataclasses.replace(task, specs=_of_choices(task.specs, clips_matter=False))
+        pictures = None if _is_still(info) else _picture_work(first, watch=SHOT_SPEC)
+        if pictures is None:
+            clips = cut(None)
+            return clips, decode(
+                path,
+                info,
+                clips,
+                wants=wants,
+                sample_rates_hz=sample_rates_hz,
+                margin_seconds=margin_seconds,
+                limits=limits,
+            )
+        done = _with_margins(first, pictures, sound, task.span[0])
+        clips = cut([when / 1e6 for when in done.starts_us] if done.seen_us else None)
+        task = dataclasses.replace(task, spans=_spans(clips))
+        shots = dict(zip(first.specs, done.shots, strict=True))
+        second = dataclasses.replace(task, specs=_of_choices(task.specs, clips_matter=True))
+        if done.seen_us and (more := _picture_work(second)):
+            shots |= zip(second.specs, _with_margins(second, more, None, task.span[0]).shots, strict=True)
+        return clips, _media(task, wants, done, shots, pictures, sound)
+
+
+def _spans(clips: Sequence[Clip]) -> list[Span]:
+    return [(_us(clip.start_seconds), _us(clip.end_seconds)) for clip in clips]
+
+
+def _of_choices(
+    specs: Mapping[FrameChoice, Sequence[FrameSpec]], *, clips_matter: bool
+) -> dict[FrameChoice, Sequence[FrameSpec]]:
+    return {choice: own for choice, own in specs.items() if (choice.kind in ("uniform", "middle")) == clips_matter}
+
+
+def _media(
+    task: _Task,
+    wants: Sequence[FrameWant],
+    done: _Pass,
+    shots: Mapping[FrameChoice, Shots],
+    pictures: PictureWork | None,
+    sound: SoundWork | None,
+) -> Media:
+    """What a pass gave, clip by clip; a further one fills the clips that have no frame."""
+    frames = _by_time(task, list(shots.values()))
+    chosen = {choice: _chosen(task, choice, shots.get(choice), done.seen_us) for choice in task.specs}
+    # Key frames do not tell what lies between them.
+    known = [] if pictures and pictures.only_keyframes else sorted(done.seen_us)
+    _fill_empty(task, known, frames, chosen)
     if pictures or sound:
         _raise_if_nothing(task, done, frames)
     shown = {want: _pictures(task, want, shots, frames, chosen) for want in wants if task.specs}
@@ -114,15 +187,15 @@ def _specs_by_choice(info: VideoInfo, wants: Sequence[FrameWant]) -> dict[FrameC
     return {choice: tuple(specs) for choice, specs in found.items()}
 
 
-def _picture_work(task: _Task) -> PictureWork | None:
+def _picture_work(task: _Task, *, watch: FrameSpec | None = None) -> PictureWork | None:
     video = task.info.video
     start, end = task.span
-    if video is None or not task.specs or start >= _us(video.end_seconds) or end <= _us(video.start_seconds):
+    if video is None or not (task.specs or watch) or start >= _us(video.end_seconds) or end <= _us(video.start_seconds):
         return None
     picks = [_pick(task, video, choice) for choice in task.specs]
-    only_keyframes = all(choice.only_keyframes for choice in task.specs)
+    only_keyframes = watch is None and all(choice.only_keyframes for choice in task.specs)
     only_keyframes = only_keyframes and task.info.container not in _WITHOUT_PTS
-    return PictureWork(video, picks, end, only_keyframes=only_keyframes)
+    return PictureWork(video, picks, end, only_keyframes=only_keyframes, watch=watch)
 
 
 def _pick(task: _Task, video: VideoStream, choice: FrameChoice) -> Pick:
@@ -187,27 +260,31 @@ def _sound_reached(sound: SoundWork | None, done: _Pass) -> bool:
 
 def _run(task: _Task, pictures: PictureWork | None, sound: SoundWork | None, seek_seconds: float | None) -> _Pass:
     """One ffmpeg; a second one with a single thread where the first ran out of memory."""
-    finished = _run_limited(task, pictures, sound, seek_seconds, task.limits)
+    finished, watched = _run_limited(task, pictures, sound, seek_seconds, task.limits)
     if failures.ran_out_of_memory(finished) and task.limits.decoder_threads > 1:
         single = dataclasses.replace(task.limits, decoder_threads=1)
-        finished = _run_limited(task, pictures, sound, seek_seconds, single)
+        finished, watched = _run_limited(task, pictures, sound, seek_seconds, single)
     if (error := failures.broken_limit(finished, task.limits)) is not None:
         raise error
-    outputs = iter(finished.outputs)
+    outputs = (output for place, output in enumerate(finished.outputs) if not watched or place != WATCH_PIPE)
     seen = times_us(next(outputs)) if pictures else []
+    starts = watched.starts_us(seen) if watched else []
     shots = [shots_of(pick, pictures.video, seen, outputs) for pick in pictures.picks] if pictures else []
-    return _Pass(seen, shots, sounds_of(sound, outputs) if sound else {}, finished)
+    return _Pass(seen, shots, sounds_of(sound, outputs) if sound else {}, finished, starts)
 
 
 def _run_limited(
     task: _Task, pictures: PictureWork | None, sound: SoundWork | None, seek_seconds: float | None, limits: Limits
-) -> Finished:
-    return run_child(
+) -> tuple[Finished, ShotMeasures | None]:
+    watched = ShotMeasures() if pictures and pictures.watch else None
+    finished = run_child(
         lambda pipes: command(task.source, pipes, pictures, sound, seek_seconds=seek_seconds, limits=limits),
         pipes=pipe_count(pictures, sound),
         source=task.source,
         limits=limits,
+        sinks={WATCH_PIPE: watched.feed} if watched else {},
     )
+    return finished, watched
 
 
 def _by_time(task: _Task, shots: Sequence[Shots]) -> _Frames:
@@ -278,8 +355,11 @@ def _guess(video: VideoStream, middle_us: int) -> int:
 
 
 def _still(task: _Task) -> VideoStream | None:
-    video = task.info.video
-    return video if video is not None and video.still and task.specs else None
+    return task.info.video if _is_still(task.info) and task.specs else None
+
+
+def _is_still(info: VideoInfo) -> bool:
+    return info.video is not None and info.video.still
 
 
 def _decode_still(task: _Task, video: VideoStream, wants: Sequence[FrameWant], sound: SoundWork | None) -> Media:
@@ -299,7 +379,7 @@ def _decode_still(task: _Task, video: VideoStream, wants: Sequence[FrameWant], s
 
 
 def _raise_if_nothing(task: _Task, done: _Pass, frames: _Frames) -> None:
-    if any(frames.values()) or done.sounds:
+    if any(frames.values()) or done.sounds or (done.seen_us and not task.specs):
         return
     if error := failures.too_many_pixels(done.finished, task.limits) or failures.refused(done.finished):
         raise error
@@ -310,7 +390,7 @@ def _raise_if_nothing(task: _Task, done: _Pass, frames: _Frames) -> None:
 def _stopped_early(task: _Task, done: _Pass, pictures: PictureWork | None, frames: _Frames) -> bool:
     """Whether the decoder gave up, or complained and left a gap at the end of the segment."""
     finished = done.finished
-    nothing_shown = pictures is not None and not any(frames.values())
+    nothing_shown = pictures is not None and not (any(frames.values()) if task.specs else done.seen_us)
     if finished.returncode != 0 or failures.ran_out_of_memory(finished) or nothing_shown:
         return True
     if pictures is None or pictures.only_keyframes or not finished.error_text:

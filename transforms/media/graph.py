@@ -7,7 +7,7 @@ inside the graph, and print the time of every frame from within the graph.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import ffmpeg
 
@@ -32,12 +32,20 @@ class Pick:
 
 @dataclass(frozen=True, slots=True)
 class PictureWork:
-    """Which pictures are wanted: some picks of the frames of `video` before `end_us` (None: all)."""
+    """Which pictures are wanted: some picks of the frames of `video` before `end_us` (None: all).
+
+    With `watch` every frame comes in that size too, through the pipe `WATCH_PIPE`.
+    """
 
     video: VideoStream
     picks: Sequence[Pick]
     end_us: int | None
     only_keyframes: bool = False
+    watch: FrameSpec | None = None
+
+
+#: The place among the pipes of the one through which watched frames come.
+WATCH_PIPE: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +61,11 @@ class SoundWork:
 def pipe_count(pictures: PictureWork | None, sound: SoundWork | None) -> int:
     """How many pipes a command writes to, in this order.
 
-    The times of all frames; for each pick the times of its frames, then their pixels in each spec; for each
-    sample rate the times of its samples, then the samples.
+    The times of all frames; the watched frames, if any; for each pick the times of its frames, then their pixels in
+    each spec; for each sample rate the times of its samples, then the samples.
     """
     seen = 1 + sum(1 + len(pick.specs) for pick in pictures.picks) if pictures else 0
+    seen += 1 if pictures and pictures.watch else 0
     return seen + (2 * len(sound.sample_rates_hz) if sound else 0)
 
 
@@ -105,13 +114,20 @@ def _picture_outputs(opened: Any, pipes: Iterator[int], work: PictureWork) -> li
     frames = frames.filter("metadata", mode="add", key="k", value="1")  # frames without any are not printed
     frames = _printed(frames, next(pipes))
     outputs = []
-    for own, pick in zip(_branches(frames, len(work.picks)), work.picks, strict=True):
+    branches = iter(_branches(frames, len(work.picks) + (work.watch is not None)))
+    if work.watch:
+        # By the mean of what each pixel covers: noise and grain average out.
+        small = next(branches).filter("scale", work.watch.width, work.watch.height, flags="area")
+        outputs.append(_raw_output(small, next(pipes)))
+    for own, pick in zip(branches, work.picks, strict=True):
         taken = _printed(_taken(own, pick), next(pipes))
         for branch, spec in zip(_branches(taken, len(pick.specs)), pick.specs, strict=True):
-            pixels = fitted(branch, spec, work.video)
-            raw = {"f": "rawvideo", "pix_fmt": "rgb24", "fps_mode": "passthrough", "threads": 1}
-            outputs.append(ffmpeg.output(pixels, f"pipe:{next(pipes)}", **raw))
+            outputs.append(_raw_output(fitted(branch, spec, work.video), next(pipes)))
     return outputs
+
+
+def _raw_output(frames: Any, pipe: int) -> Any:
+    return ffmpeg.output(frames, f"pipe:{pipe}", f="rawvideo", pix_fmt="rgb24", fps_mode="passthrough", threads=1)
 
 
 def _taken(frames: Any, pick: Pick) -> Any:

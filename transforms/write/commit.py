@@ -35,6 +35,8 @@ def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: 
     entries = read_some(store, {result.segment.video.uri for result in results})
     fresh = [result for result in results if not _is_committed(result, entries.get(result.segment.video.uri), recipe)]
     points = [point for result in fresh for point in result.points]
+    for result in fresh:
+        _forget_other_cuts(store, result, recipe)
     if points:
         store.upsert(points)
         store.flush()
@@ -45,6 +47,17 @@ def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: 
     write_receipts(store, receipts)
     commit_complete(store, receipts)
     return receipts
+
+
+def _forget_other_cuts(store: VectorStore, result: SegmentResult, recipe: str) -> None:
+    """Delete what an earlier, unfinished try of a segment left, where another look may cut it elsewhere.
+
+    Windows need none of it: they lie where they lie.
+    """
+    if store.schema.settings.get("segment", {}).get("kind", "windows") != "windows":
+        segment = result.segment
+        version = (Equals("content", segment.content), Equals("recipe", recipe))
+        store.delete(clips_of(segment.video.uri, *version, Equals("segment_index", segment.index)))
 
 
 def receipt_of(result: SegmentResult, recipe: str) -> Receipt:
