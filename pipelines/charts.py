@@ -32,11 +32,13 @@ def bars(groups: Sequence[str], series: Mapping[str, Sequence[Bar]], *, label: s
         below = [max(0.0, height - (low if low is not None else height)) for height, (low, _) in zip(heights, ends)]  # noqa: B905
         above = [max(0.0, (high if high is not None else height) - height) for height, (_, high) in zip(heights, ends)]  # noqa: B905
         axes.bar(at, heights, wide * 0.9, label=printable(name), color=COLOURS[place % len(COLOURS)])
-        axes.errorbar(at, heights, yerr=[below, above], fmt="none", ecolor="#222222", elinewidth=0.8, capsize=1.5)
+        if any(interval for _, interval in values):
+            axes.errorbar(at, heights, yerr=[below, above], fmt="none", ecolor="#222222", elinewidth=0.8, capsize=1.5)
     axes.set_xticks(range(len(groups)), [printable(group) for group in groups])
     axes.set_ylim(0, 1.02)
     axes.set_ylabel(label)
-    axes.legend(ncols=min(4, len(series)), loc="lower left", bbox_to_anchor=(0, 1.01), frameon=False)
+    if len(series) > 1:
+        axes.legend(ncols=min(4, len(series)), loc="lower left", bbox_to_anchor=(0, 1.01), frameon=False)
     return _svg(figure)
 
 
@@ -63,15 +65,17 @@ def heat(names: Sequence[str], rows: Sequence[Sequence[float | None]], *, label:
     side = 1.6 + 0.62 * len(names)
     figure, axes = _canvas(width=side + 0.8, height=side)
     shown = [[float("nan") if value is None else value for value in row] for row in rows]
-    axes.imshow(shown, cmap="Blues", vmin=0.0, vmax=1.0)
+    axes.pcolormesh(shown, cmap="Blues", vmin=0.0, vmax=1.0)  # shapes; an image would be a resource of its own
+    axes.invert_yaxis()
     ticks = [printable(name) for name in names]
-    axes.set_xticks(range(len(names)), ticks, rotation=40, ha="right")
-    axes.set_yticks(range(len(names)), ticks)
+    middles = [place + 0.5 for place in range(len(names))]
+    axes.set_xticks(middles, ticks, rotation=40, ha="right")
+    axes.set_yticks(middles, ticks)
     for down, row in enumerate(rows):
         for right, value in enumerate(row):
             if value is not None:
                 dark = "white" if value > 0.6 else "#222222"
-                axes.text(right, down, f"{value:.2f}", ha="center", va="center", color=dark, fontsize=8)
+                axes.text(right + 0.5, down + 0.5, f"{value:.2f}", ha="center", va="center", color=dark, fontsize=8)
     axes.set_title(label, fontsize=9)
     return _svg(figure)
 

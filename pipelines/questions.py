@@ -32,12 +32,11 @@ def _two_times(text: str) -> tuple[float, float]:
     return start, end
 
 
-#: Further columns; what stands in one is handed to the search under the column's name, and an empty cell is not.
-OPTIONS: Mapping[str, Callable[[str], Any]] = {
-    "then": str.strip,
-    "near": parse_seconds,
-    "between": _two_times,
-    "level": str.strip,
+#: Further columns: what the search calls the value, and how the cell is read. An empty cell is not handed on.
+OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "then": ("then", str.strip),
+    "near": ("near_seconds", parse_seconds),
+    "between": ("between_seconds", _two_times),
 }
 
 
@@ -126,7 +125,7 @@ def _question(where: str, row: Mapping[str, str], media: Path) -> Question:
     end = _value(where, row, "end_seconds", parse_seconds)
     if end is not None and (start or 0.0) > end:
         raise UsageError(f"{where}: a span ends after it starts: start_seconds={start}, end_seconds={end}")
-    options = {name: _value(where, row, name, read) for name, read in OPTIONS.items()}
+    options = {name: _value(where, row, column, read) for column, (name, read) in OPTIONS.items()}
     given = {name: value for name, value in options.items() if value is not None}
     return Question(row["query"].strip(), row["modality"].strip(), relevant, start, end, given, where)
 

@@ -39,7 +39,7 @@ def test_further_columns_are_handed_to_the_search_where_they_are_filled(tmp_path
     rows = "a cat\torder\ta.mp4\ta rocket\t1:30\t1:00 2:00\na dog\tvisual\tb.mp4\t\t\t\n"
     header = "query\tmodality\trelevant\tthen\tnear\tbetween\n"
     first, second = read_questions(written(tmp_path, header + rows), media=tmp_path)
-    assert first.options == {"then": "a rocket", "near": 90.0, "between": (60.0, 120.0)}
+    assert first.options == {"then": "a rocket", "near_seconds": 90.0, "between_seconds": (60.0, 120.0)}
     assert second.options == {}
 
 
