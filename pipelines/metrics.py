@@ -19,6 +19,9 @@ SPAN_DEPTH = 10
 #: The bootstrap: how often the questions are drawn again, the seed, and the tails that an interval leaves out.
 RESAMPLES, SEED, TAIL = 2000, 20250611, 0.025
 
+#: Random halves that something is fitted on and held out of, and the 97.5 % point of Student's t for so many gains.
+HALVES, HALVES_T = 100, 1.984
+
 Float64 = NDArray[np.float64]
 Statistic = Callable[[Float64], Float64]  # (resamples, questions) -> (resamples,)
 
@@ -108,6 +111,16 @@ def mean_interval(values: Float64) -> list[float | None]:
 def difference_interval(differences: Float64) -> list[float | None]:
     """The interval of a mean difference: the questions are drawn with both of their values."""
     return _tails(differences[_drawn(len(differences))].mean(axis=1))
+
+
+def halving_interval(gains: Float64) -> list[float | None]:
+    """The interval of a mean gain over random halves that were held out of a fit: the corrected resampled t.
+
+    The halves overlap, so their gains scatter less than those of new questions would; the variance of the mean is
+    (1/n + tested/fitted) times theirs, which for halves is (1/n + 1) (Nadeau and Bengio, 2003).
+    """
+    spread = HALVES_T * math.sqrt((1 / len(gains) + 1) * gains.var(ddof=1))
+    return [_rounded(gains.mean() - spread), _rounded(gains.mean() + spread)]
 
 
 def _ratio(spans: Sequence[tuple[bool, ...]]) -> tuple[float | None, list[float | None] | None]:

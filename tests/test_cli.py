@@ -230,6 +230,35 @@ def test_a_right_file_that_exists_nowhere_is_wrong_usage(index: str, asked: list
     assert "line 3" in err and "new.mp4 does not exist" in err
 
 
+def test_a_report_on_modalities_is_printed_and_written(index: str, asked: list[str], tmp_path: Path) -> None:
+    page = tmp_path / "modalities.html"
+    code, out, err = run("report", "modalities", "--json", "--html", str(page), "--index", index)
+    told = json.loads(out)
+    assert (code, told["clips"], told["questions"]) == (0, 4, None)
+    assert "carried by no sampled clip: ocr" in err
+    assert "<svg" in page.read_text()
+    _, table, media, folder = asked
+    code, out, _ = run("report", "modalities", "--queries", table, media, folder, "--index", index)
+    assert code == 0
+    assert "2 questions" in out and "too few to fit" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--queries", "none.tsv"), "need --media"),
+        (("--media", "."), "need --media"),
+        (("--queries", "none.tsv", "--media", "."), "none.tsv"),
+        (("--sample", "0"), "sample"),
+        (("--html", "nowhere/report.html"), "nowhere/report.html"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_wrong_usage(index: str, options: tuple[str, ...], told: str) -> None:
+    code, out, err = run("report", "modalities", *options, "--index", index)
+    assert (code, out) == (2, "")
+    assert told in err
+
+
 def test_doctor_says_what_is_here_and_whether_that_is_enough(tmp_path: Path) -> None:
     code, out, _ = run("doctor", "--json", "--index", str(tmp_path / "x"))
     told = json.loads(out)

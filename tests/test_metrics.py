@@ -10,10 +10,12 @@ from sklearn.metrics import ndcg_score
 
 from pipelines.compare import against_best, holm, randomisation_p
 from pipelines.metrics import (
+    HALVES,
     RESAMPLES,
     Judged,
     difference_interval,
     figures_over,
+    halving_interval,
     mean_interval,
 )
 
@@ -149,3 +151,9 @@ def test_a_ranking_with_more_right_places_than_answers_is_refused() -> None:
         judged("xx", answers=1)
     assert judged("...").first_rank == math.inf
     assert RESAMPLES >= 1000
+
+
+def test_the_interval_of_halves_is_the_corrected_resampled_t() -> None:
+    gains = np.random.default_rng(1).normal(0.1, 0.02, HALVES)
+    half = stats.t.ppf(0.975, HALVES - 1) * math.sqrt((1 / HALVES + 1) * gains.var(ddof=1))
+    assert halving_interval(gains) == pytest.approx([gains.mean() - half, gains.mean() + half], abs=2e-4)
