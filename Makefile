@@ -1,14 +1,14 @@
 # `make` alone says what each target does. Everything lives in .venv, .tools and build.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench examples prism clean
+.PHONY: help setup check test demo bench bench-quality examples prism clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.ready  ## make .venv with .venv/bin/reelvec and everything it needs
 
@@ -29,7 +29,10 @@ demo: setup  ## index the example videos and answer three questions
 	@bash scripts/demo.sh
 
 bench: setup  ## every figure of benchmarks/, each as a ratio
-	@set -e; for file in $(filter-out benchmarks/report.py benchmarks/corpora.py benchmarks/clip_points.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; python "$$file"; done
+	@set -e; for file in $(filter-out benchmarks/report.py benchmarks/corpora.py benchmarks/clip_points.py benchmarks/quality.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; python "$$file"; done
+
+bench-quality: setup  ## what is found of the labelled questions in REELVEC_TEST_MEDIA; INDEX=... of that folder, if there is one
+	python benchmarks/quality.py $(if $(INDEX),--index "$(INDEX)")
 
 examples: setup  ## render examples/videos again (needs espeak-ng)
 	python examples/render.py
