@@ -121,7 +121,7 @@ def sentences(report: "ModalityReport") -> list[str]:
         told.append("auto's first ten hits are decided by " + ", ".join(f"{name} {hits[name]:.2f}" for name in hits))
     weights = report.weights
     chosen = weights["recommended"]
-    named = ", ".join(f"{name} {weight:g}" for name, weight in chosen.items()) if chosen else "no recommendation"
+    named = ",".join(f"{name}={weight:g}" for name, weight in chosen.items()) if chosen else "no recommendation"
     told.append(f"weights: {named}: {weights['reason']}")
     return told
 
@@ -131,4 +131,4 @@ def with_interval(figures: Mapping[str, Any], name: str) -> str:
     if figures.get(name) is None:
         return "-"
     low, high = figures[f"{name}_ci95"]
-    return f"{figures[name]:+.2f} ({low:+.2f} to {high:+.2f})"
+    return f"{figures[name]:+z.2f} ({low:+z.2f} to {high:+z.2f})"

@@ -201,7 +201,7 @@ def test_questions_tell_what_each_modality_finds_alone_and_adds(tmp_path: Path) 
     assert set(own) == {"frame", "words"}  # nobody carries the others
     assert found.imbalance["auto_hits_by"] == {"frames": 1.0}  # no transcript in the payload, so no word counts
     assert found.weights["recommended"] is not None  # auto finds half of them
-    assert "weights: frame 1, words 1: on held-out questions" in "\n".join(sentences(found))
+    assert "weights: frame=1,words=1: on held-out questions" in "\n".join(sentences(found))
 
 
 def test_questions_with_conditions_are_left_out_and_counted(tmp_path: Path) -> None:
