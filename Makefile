@@ -1,7 +1,7 @@
 # `make` alone says what each target does. Everything lives in .venv, .tools and build.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench bench-quality examples prism clean
+.PHONY: help setup check test demo bench bench-quality examples sound-model prism clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
@@ -36,6 +36,9 @@ bench-quality: setup  ## what is found of the labelled questions in REELVEC_TEST
 
 examples: setup  ## render examples/videos again (needs espeak-ng)
 	python examples/render.py
+
+sound-model: setup  ## train the sound model again and print what its card pins (needs espeak-ng)
+	python -m training.sounds.train
 
 prism:  ## build Beam's Prism runner into .tools/bin (needs Go)
 	@bash scripts/prism.sh $(BEAM)

@@ -23,7 +23,7 @@ from pipelines.settings import IngestSettings
 from transforms.encoders.reduce import fit_components
 from transforms.encoders.registry import loaded
 from transforms.encoders.windows import unit_length
-from transforms.fuse import as_block
+from transforms.fuse.blocks import as_block
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader, open_writer, release
 from transforms.index.publish import publish

@@ -26,6 +26,8 @@ from pipelines.cli_encoders import encoders, weights
 from pipelines.cli_evaluate import evaluate
 from pipelines.cli_fit import fit
 from pipelines.cli_report import report
+from pipelines.cli_search import search
+from pipelines.cli_train import train_fusion_command
 from transforms.errors import IndexLocked, ReelvecError, UsageError
 
 if TYPE_CHECKING:
@@ -86,6 +88,8 @@ app.add_typer(weights)
 app.add_typer(report)
 app.command("encoders")(encoders)
 app.command("evaluate")(evaluate)
+app.command("search")(search)
+app.command("train-fusion")(train_fusion_command)
 
 
 def _seconds(text: str | float) -> float:
@@ -111,9 +115,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another process writes the index.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; cuda never falls back to the processor.")]
 FailOnReject = Annotated[bool, typer.Option("--fail-on-reject", help="Exit with 3 when anything was rejected.")]
-By = Annotated[
-    str, typer.Option(help="auto, frame, transcript, words, ocr, audio, clip, ...; auto fuses what the index holds.")
-]
 
 
 @app.callback(invoke_without_command=True)
@@ -165,32 +166,6 @@ def ingest_command(
         "wait": wait or None,
     }
     _run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)
-
-
-@app.command()
-def search(
-    text: Annotated[str | None, typer.Argument(help="What to look for, in your own words.")] = None,
-    index: Index = DEFAULT_INDEX,
-    like: Annotated[Path | None, typer.Option(help="A picture, sound or video instead of a text; with --by.")] = None,
-    by: By = "auto",
-    limit: Annotated[int, typer.Option(min=1, help="How many clips.")] = 10,
-    as_json: Json = False,
-) -> None:
-    """Find the clips that fit a text, or a file, best."""
-    from pipelines.search import Searcher
-
-    if (text is None) == (like is None):
-        raise UsageError("say what to look for: a text, or --like FILE")
-    with Searcher(index) as searcher:
-        hits = (
-            searcher.search_like(like, by=by, limit=limit) if like else searcher.search(text or "", by=by, limit=limit)
-        )
-    from pipelines.show import show_hits
-
-    if as_json:
-        _print_json([hit.as_json() for hit in hits])
-    else:
-        show_hits(hits)
 
 
 @app.command()

@@ -54,28 +54,34 @@ def pull_command(
     """Get weights; goes on where it stopped. A recipe's lock keeps their revisions and checksums."""
     from pipelines.show_encoders import show_pulled
     from transforms.encoders.lock import lock_path, read_lock, write_lock
+    from transforms.encoders.names import Name
+    from transforms.encoders.parts import with_parts
     from transforms.encoders.pull import as_json as plain
-    from transforms.encoders.pull import pull, with_parts
+    from transforms.encoders.pull import pull
     from transforms.recipe import load_recipe
 
     if not recipe and not encoder:
         raise UsageError("name what to pull: --recipe NAME, or --encoder FAMILY:MODEL")
-    names = with_parts(load_recipe(recipe, locked=False).encoder_names) if recipe else ()
+    asked = load_recipe(recipe, locked=False).encoder_names if recipe else ()
+    names = {str(Name.parse(name)) for name in with_parts(asked)}  # as `pull` writes them: options in their order
     path = lock_path(recipe) if recipe else None
     lock = read_lock(path) if path and not update else None
     progress = _progress()
     try:
-        pulled = pull([*names, *(encoder or ())], progress, lock=lock)
+        pulled = pull([*asked, *(encoder or ())], progress, lock=lock)
     finally:
         progress.stop()
+    locked = {one.name: one.locked for one in pulled if one.locked and one.name in names}
+    if lacking := sorted(names - {one.name for one in pulled if one.locked or one.note}):
+        raise UsageError(f"the lock was not written, it would lack what was pulled: {', '.join(lacking)}")
     if path:
-        write_lock(path, {one.name: one.locked for one in pulled if one.locked and one.name in names})
+        write_lock(path, locked)
     if as_json:
         _print_json({"lock": str(path) if path else None, "encoders": [plain(one) for one in pulled]})
     else:
         show_pulled(pulled)
         if path:
-            print(f"locked in {path}")
+            print(f"locked in {path}" if locked else f"there was nothing to lock: {path} is empty")
 
 
 def _progress() -> "PullBars | PullLines":

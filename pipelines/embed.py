@@ -21,7 +21,7 @@ from transforms.decode import decode_segment
 from transforms.encode import Models, encode_segment
 from transforms.encoders.device import halvings_count
 from transforms.errors import IngestError, VideoChanged
-from transforms.fuse import fuse_segment
+from transforms.fuse.stage import fuse_segment
 from transforms.progress import listener
 from transforms.recipe import Recipe
 from transforms.records import Media, Reject, Segment, SegmentResult

@@ -1,11 +1,11 @@
 """How well an index answers labelled questions, by every way of searching that it offers."""
 
-import inspect
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipelines.asked import Asked
 from pipelines.compare import against_best
 from pipelines.gates import ALL
 from pipelines.metrics import SPAN_DEPTH, Judged, figures_over
@@ -94,14 +94,10 @@ def evaluate(
     """Ask every question in every way of `by` (default: all that the index offers)."""
     if not questions:
         raise UsageError("there are no questions to ask")
-    taken = inspect.signature(searcher.search).parameters
-    for question in questions:
-        if unknown := [name for name in question.options if name not in taken]:
-            raise UsageError(f"{question}: this Reelvec cannot search with {unknown[0]!r}")
     names = strategies(searcher, by)
     not_indexed = frozenset(uri for uri, length in lengths_of(searcher.reader, questions).items() if length is None)
     answers = {
-        name: [answer(searcher.search, question, by=name, copies=copies or Copies()) for question in questions]
+        name: [answer(searcher.ask, question, by=name, copies=copies or Copies()) for question in questions]
         for name in names
     }
     figures = {name: figures_of(own, not_indexed=not_indexed) for name, own in answers.items()}
@@ -113,7 +109,7 @@ def evaluate(
 
 
 def answer(
-    search: Callable[..., Sequence[SearchHit]], question: Question, *, by: str, copies: Copies | None = None
+    ask: Callable[[Asked], Sequence[SearchHit]], question: Question, *, by: str, copies: Copies | None = None
 ) -> Answer:
     """Ask until enough distinct files are found or there are no more clips.
 
@@ -124,8 +120,9 @@ def answer(
     group_of = {shown(uri): group for uri, group in known.group_of.items()}
     found: dict[str, SearchHit] = {}
     for limit in _LIMITS:
+        asked = question.asked(by=by, limit=limit)
         try:
-            hits = search(question.text, by=by, limit=limit, **question.options)
+            hits = ask(asked)
         except UsageError as error:
             if not question.options:
                 raise

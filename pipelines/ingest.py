@@ -10,12 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.confidence import calibrate
 from pipelines.rejects import rejects_path, write_rejects
 from pipelines.settings import IngestSettings
 from pipelines.summary import IngestSummary, summarise
 from transforms import heap, interrupt, progress
 from transforms.content import check_unchanged, content_of
-from transforms.encoders import light
+from transforms.encoders import light, spending
 from transforms.errors import DiskFull, Outage, ReelvecError, VideoChanged
 from transforms.index.ledger import read_all_receipts, read_entries
 from transforms.index.location import IndexLocation
@@ -69,6 +70,7 @@ def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None)
     started = time.monotonic()
     heap.share_heaps()  # before Beam and the models start threads of their own
     interrupt.reset()
+    spending.start_again()
     progress.listen(listen or progress.Silent())
     location = IndexLocation.parse(settings.index)
     recipe = recipe_of(settings, location)
@@ -239,6 +241,7 @@ class _Run:
         """What a race left open is committed, what stale versions left is swept, and readers get to see it."""
         commit_leftovers(self.store)
         sweep(self.store, [work.video.uri for work in plan.to_embed])
+        self._calibrate()
         self.store.flush()
         publish(self.location, self.store, optimize=False)  # what is there can be found now
         mark_published(self.location)
@@ -246,6 +249,17 @@ class _Run:
         if clips >= OPTIMIZE_FROM_CLIPS and not interrupt.requested():
             progress.listener().message(f"building graphs over {clips} clips; searches answer meanwhile")
             publish(self.location, self.store, optimize=True)
+
+    def _calibrate(self) -> None:
+        """Find out what chance is worth on what the index holds now; a search can do without."""
+        if interrupt.requested():
+            return
+        try:
+            calibrate(self.store, self.recipe)
+        except Outage:
+            raise
+        except ReelvecError as error:
+            progress.listener().message(f"hits will not say how sure they are: {error}")
 
 
 def _hash_or_nothing(video: VideoRef) -> str:

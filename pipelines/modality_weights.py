@@ -47,7 +47,7 @@ def ask(searcher: Searcher, questions: Sequence[Question], names: Sequence[str],
     asked = []
     for question in questions:
         found = {name: searcher.search(question.text, by=name, limit=FUSION_DEPTH) for name in names}
-        auto = answer(searcher.search, question, by=AUTO, copies=copies)
+        auto = answer(searcher.ask, question, by=AUTO, copies=copies)
         asked.append(_asked(question, found, copies, auto.judged.first_rank))
     return asked
 

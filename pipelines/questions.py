@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines.asked import Asked
 from pipelines.times import parse_seconds
 from transforms.errors import UsageError
 from transforms.index.ledger import read_some
+from transforms.index.query import AUTO
 from transforms.index.store import Reader
 from transforms.uris import is_local, path_of_uri, shown, uri_of_path
 
@@ -32,9 +34,10 @@ def _two_times(text: str) -> tuple[float, float]:
     return start, end
 
 
-#: Further columns: what the search calls the value, and how the cell is read. An empty cell is not handed on.
+#: Further columns: the condition of `Asked` that it is, and how the cell is read. An empty cell is not handed on.
 OPTIONS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "then": ("then", str.strip),
+    "within": ("within_seconds", parse_seconds),
     "near": ("near_seconds", parse_seconds),
     "between": ("between_seconds", _two_times),
 }
@@ -49,11 +52,18 @@ class Question:
     relevant: tuple[str, ...]
     start_seconds: float | None = None
     end_seconds: float | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)  # what else the search is told
+    options: Mapping[str, Any] = field(default_factory=dict)  # conditions of `Asked`, by name
     where: str = ""  # the line of the table
 
     def __str__(self) -> str:
         return f"{self.where}: {self.text!r}" if self.where else repr(self.text)
+
+    def asked(self, *, by: str, limit: int) -> Asked:
+        """The question as a search takes it. Raises UsageError for conditions that contradict each other."""
+        try:
+            return Asked(self.text, by=by, limit=limit, **self.options)
+        except UsageError as error:
+            raise UsageError(f"{self}: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,8 @@ def read_questions(path: Path, *, media: Path) -> list[Question]:
     """The labelled questions of a table; raises UsageError that names the line at fault."""
     rows = _rows(path, "questions", needed=NEEDED, known=(*COLUMNS, *OPTIONS), media=media)
     questions = [_question(where, row, media) for where, row in rows]
+    for question in questions:
+        question.asked(by=AUTO, limit=1)
     if not questions:
         raise UsageError(f"{path} asks no questions; its first line names the columns, the others are questions")
     return questions

@@ -1,40 +1,28 @@
 """Questions to an index: text -> query vectors -> the clips that fit best."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
-
-from transforms.encoders.catalog import card
-from transforms.encoders.light import text_query
-from transforms.encoders.words import query_vector, terms_of
-from transforms.errors import RecipeMismatch, UsageError
-from transforms.fuse import as_block, lay_out
+from pipelines.asked import Asked
+from pipelines.confidence import confidences
+from pipelines.found import Found
+from pipelines.query_vectors import QueryVectors
+from pipelines.search_order import search_in_order
+from pipelines.search_time import longest_seconds, moment_of, search_by_time, search_near
+from transforms.encoders.spending import questions
+from transforms.errors import UsageError
+from transforms.index.calibration import LEAST_CONFIDENCE, read_calibration
+from transforms.index.late import check_weights
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
-from transforms.index.query import AUTO, EVERY_CLIP, Hit, search_clips
+from transforms.index.overlap import Overlapping
+from transforms.index.query import AUTO, EVERY_CLIP, FUSIONS, MEAN_OF, exact_scores, search_clips
 from transforms.index.store import Reader, Where
-from transforms.recipe import SECTIONS, Recipe
-from transforms.records import Float32, Vector
+from transforms.recipe import Recipe
+from transforms.records import Vector
 from transforms.uris import shown
-
-#: What `auto` fuses; among equals the first wins. `clip` would only echo what `frames` and `transcript` find.
-FUSED = ("words", "transcript", "ocr", "frames")
-
-#: In a fusion a transcript counts from this cosine on. By text encoder; measured on 87 labelled questions:
-#: of those about pictures 95 in 100 find nothing above 0.31, of those about speech 95 in 100 find something.
-LEAST_TRANSCRIPT_COSINE = {"sentence-transformers:all-MiniLM-L6-v2": 0.3}
-
-#: In a fusion a clip counts when it says at least this share of the question's words.
-LEAST_WORDS_SHARE = 0.5
-
-#: The blocks of the `clip` vector that a text fills; a question without a time leaves the others at zero.
-TEXT_BLOCKS = ("frame", "transcript", "ocr", "audio")
-
-#: The section of the recipe whose encoder's text tower asks a named vector; the text encoder asks the others.
-_SECTION_OF = {vector: section for section, (_, vectors) in SECTIONS.items() for vector in vectors if section != "text"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +38,9 @@ class SearchHit:
     clip_id: str
     media_start_seconds: float = 0.0  # where the container's clock stands when a player shows 0:00
     screen_text: str | None = None
+    confidence: float | None = None  # 0 to 1, how sure it is that this is not chance; None: nothing to tell it by
+    fits: bool | None = None  # whether it is better than chance on this corpus
+    why: Mapping[str, float] = field(default_factory=dict, hash=False)  # the exact score of each modality
 
     def as_json(self) -> dict[str, Any]:
         """The hit as `search --json` prints it."""
@@ -69,6 +60,7 @@ class Searcher:
         except BaseException:
             self._reader.close()
             raise
+        self.vectors = QueryVectors(self.recipe, self._reader.schema, shown=str(self.location))
 
     @property
     def reader(self) -> Reader:
@@ -78,21 +70,33 @@ class Searcher:
     @property
     def names(self) -> tuple[str, ...]:
         """The ways of searching that this index offers."""
-        held = self._reader.schema.vector_names
-        return (AUTO, *(name for name in held if name != "frames"), *(name for name in held if name == "frames"))
+        return self.vectors.names
 
     def search(self, text: str, *, by: str = AUTO, limit: int = 10, where: Where = EVERY_CLIP) -> list[SearchHit]:
         """The `limit` clips that fit the text best, best first. Raises UsageError for an empty text or unknown `by`."""
-        vectors = self.query_vectors(text, by=by)
-        if not vectors:
-            return []
-        counts = {
-            "transcript": self._is_about,
-            "ocr": self._is_about,
-            "words": _says_enough_of(text, self.recipe.words_encoder),
-        }
-        hits = search_clips(self._reader, vectors, by=by, limit=limit, where=where, counts=counts)
-        return [_shown(hit) for hit in hits]
+        return self.ask(Asked(text, by=by, limit=limit, where=where))
+
+    def ask(self, asked: Asked) -> list[SearchHit]:
+        """The hits for a question with conditions, best first. Raises UsageError for what this index cannot answer."""
+        self.vectors.wanted(asked.by)
+        weights = self._weights(asked)
+        reader = self._reader
+        if asked.between_seconds is not None:
+            reader = Overlapping(reader, *asked.between_seconds)
+        moment = moment_of(asked)
+        if not asked.text:
+            found = search_by_time(reader, asked)
+        elif asked.then is not None:
+            found = search_in_order(reader, self.vectors, asked, weights=weights)
+        elif moment is not None:
+            found = search_near(reader, self.vectors, asked, moment, weights=weights)
+        else:
+            found = self._fitting(reader, asked, weights)
+        return self._told(found, asked)
+
+    def longest_seconds(self) -> float:
+        """How long the longest video of the index lasts."""
+        return longest_seconds(self._reader)
 
     def search_like(self, given: Any, *, by: str, limit: int = 10, where: Where = EVERY_CLIP) -> list[SearchHit]:
         """The `limit` clips nearest to a file, a picture or a sound, by the encoder that filled the named vector.
@@ -103,40 +107,27 @@ class Searcher:
         from pipelines.embedder import ModelEmbedder
         from transforms.encoders.registry import loaded
 
-        able = [name for name in self.names if name not in (AUTO, "clip", "words", "transcript", "ocr", "objects")]
+        no_file = (*FUSIONS, "clip", "words", "transcript", "ocr", "objects")
+        able = [name for name in self.names if name not in no_file]
         if by not in able:
             raise UsageError(f"a file cannot be compared with {by!r}; in this index it can with {', '.join(able)}")
-        self._check_fingerprints((by,))
-        vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
-        return [_shown(hit) for hit in search_clips(self._reader, {by: vector}, by=by, limit=limit, where=where)]
+        self.vectors.check_fingerprints((by,))
+        with questions():
+            vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
+        hits = search_clips(self._reader, {by: vector}, by=by, limit=limit, where=where)
+        return [_shown(Found(hit), {by: hit.score}) for hit in hits]
 
     def query_vectors(self, text: str, *, by: str = AUTO) -> dict[str, Vector]:
         """The text as the vectors that `by` compares; empty where no word of it can be looked up."""
-        if not text.strip():
-            raise UsageError("there is nothing to search for: the question is empty")
-        if by not in self.names:
-            raise UsageError(f"this index cannot be searched by {by!r}; it can by {', '.join(self.names)}")
-        held = self._reader.schema.vector_names
-        wanted = self._fused() if by == AUTO else (by,)
-        self._check_fingerprints(wanted)
-        encoded: dict[str, Float32] = {}
-        vectors: dict[str, Vector] = {}
-        for name in wanted:
-            if name == "words":
-                words = query_vector(text, self.recipe.words_encoder)
-                if words is not None and len(words.indices):
-                    vectors[name] = words
-            elif name == "clip":
-                askable = [block for block in TEXT_BLOCKS if block in held and self.takes_text(block)]
-                found = {block: self._text_in(block, text, encoded) for block in askable}
-                blocks = {block: as_block(vector) for block, vector in found.items() if np.any(vector)}
-                if blocks:
-                    vectors[name] = lay_out(blocks, self.recipe)
-            else:
-                vector = self._text_in(name, text, encoded)
-                if np.any(vector):  # a text of which an encoder knows no word is nowhere
-                    vectors[name] = vector
-        return vectors
+        return self.vectors.of(text, self.vectors.wanted(by))
+
+    def takes_text(self, name: str) -> bool:
+        """Whether text can be compared with the named vector."""
+        return self.vectors.takes_text(name)
+
+    def encoder_of(self, name: str) -> str:
+        """The encoder that filled the named vector, a dense one other than `clip`."""
+        return self.vectors.encoder_of(name)
 
     def close(self) -> None:
         """Let go of the index; calling it twice does no harm."""
@@ -150,64 +141,63 @@ class Searcher:
     ) -> None:
         self.close()
 
-    def _is_about(self, hit: Hit) -> bool:
-        return hit.score >= LEAST_TRANSCRIPT_COSINE.get(self.recipe.text_encoder, -1.0)
+    def _fitting(self, reader: Reader, asked: Asked, weights: Mapping[str, float]) -> list[Found]:
+        """The clips that fit the text best."""
+        vectors = self.vectors.of(asked.text, self.vectors.wanted(asked.by))
+        if not vectors:
+            return []
+        hits = search_clips(
+            reader,
+            vectors,
+            by=asked.by,
+            limit=asked.limit,
+            where=asked.where,
+            counts=self.vectors.counting(asked.text),
+            weights=weights,
+        )
+        return [Found(hit, (hit.id,)) for hit in hits]
 
-    def takes_text(self, name: str) -> bool:
-        """Whether text can be compared with the named vector."""
-        return name in ("words", "clip") or card(self.encoder_of(name)).text_queries
+    def _told(self, found: Sequence[Found], asked: Asked) -> list[SearchHit]:
+        """The hits with what each scores in every modality, exactly, for each text of the question."""
+        told = [dict(one.scores) for one in found]
+        sure: list[list[float | None]] = [[] for _ in found]
+        calibration = read_calibration(self._reader) if asked.texts and found else None
+        for place, text in enumerate(asked.texts):
+            ids = [one.clip_ids[place] for one in found]
+            scores = exact_scores(self._reader, ids, self._explaining(text, asked.by))
+            own = [scores[one] for one in ids]
+            for why, score in zip(told, own, strict=True):
+                why |= {f"{_PREFIXES[place]}{name}": value for name, value in score.items()}
+            for each, confidence in zip(sure, confidences(calibration, self.vectors, text, asked.by, own), strict=True):
+                each.append(confidence)
+        return [_shown(one, why, each) for one, why, each in zip(found, told, sure, strict=True)]
 
-    def encoder_of(self, name: str) -> str:
-        """The encoder that filled the named vector, a dense one other than `clip`."""
-        section = _SECTION_OF.get(name, "text")
-        return self.recipe.encoders()[section]
+    def _weights(self, asked: Asked) -> Mapping[str, float]:
+        """The weights of `weighted`: those given, or those of the recipe's blocks; exact words weigh as speech does."""
+        if asked.weights:
+            check_weights(asked.weights, self.vectors.modalities)
+            return asked.weights
+        fusion = self.recipe.fusion
+        own = {name: getattr(fusion, name, fusion.transcript) for name in self.vectors.modalities}
+        return own if any(own.values()) else dict.fromkeys(own, 1.0)
 
-    def _fused(self) -> tuple[str, ...]:
-        """What `auto` asks of this index: all of FUSED that takes text, or else the first vector that does."""
-        held = self._reader.schema.vector_names
-        fused = tuple(name for name in FUSED if name in held and self.takes_text(name))
-        return fused or tuple(name for name in held if name != "clip" and self.takes_text(name))[:1]
-
-    def _text_in(self, name: str, text: str, encoded: dict[str, Float32]) -> Float32:
-        """The text in the space of the named vector, (dim,) or (tokens, dim); each text encoder runs once."""
-        if not self.takes_text(name):
-            able = [held for held in self.names if held != AUTO and self.takes_text(held)]
-            raise UsageError(
-                f"{name!r} was made by {self.encoder_of(name)}, which has no text tower: no text can be compared "
-                f"with it; in this index text can ask {', '.join(able) or 'nothing'}, and {name!r} takes a file"
-            )
-        encoder = card(self.encoder_of(name))
-        tower = encoder.text_encoder or encoder.name
-        if tower not in encoded:
-            encoded[tower] = text_query(tower, text)
-        return encoded[tower]
-
-    def _check_fingerprints(self, names: tuple[str, ...]) -> None:
-        """Vectors that other encoders made cannot be compared with what these make of a question."""
-        ours, theirs = self.recipe.vector_fingerprints(), self._reader.schema.vector_fingerprints
-        for name in names:
-            if ours.get(name) != theirs.get(name):
-                raise RecipeMismatch(
-                    f"the index {self.location} holds {name!r} vectors of another version of the recipe "
-                    f"{self.recipe.name!r}: {theirs.get(name)}, this Reelvec makes {ours.get(name)}; "
-                    "ingest again into another --index"
-                )
-
-
-def _says_enough_of(text: str, words_encoder: str) -> Callable[[Hit], bool]:
-    asked = set(terms_of(text, words_encoder))
-
-    def says_enough(hit: Hit) -> bool:
-        payload = hit.payload
-        shown = f"{payload.get('transcript', '')} {payload.get('screen_text', '')}"
-        said = asked.intersection(terms_of(shown, words_encoder))
-        return len(said) >= LEAST_WORDS_SHARE * len(asked)
-
-    return says_enough
+    def _explaining(self, text: str, by: str) -> dict[str, Vector]:
+        """The query vectors whose scores say why a hit was found: all modalities of a fusion, else the one asked."""
+        single = by not in FUSIONS and by != "clip"
+        frames = tuple(name for name, mean in MEAN_OF.items() if mean in self.vectors.modalities)
+        names = (by,) if single else (*self.vectors.modalities, *frames)
+        return self.vectors.of(text, names)
 
 
-def _shown(hit: Hit) -> SearchHit:
-    payload = hit.payload
+#: Before the names of scores: of the first text nothing, of the one that follows it this.
+_PREFIXES = ("", "then ")
+
+
+def _shown(found: Found, why: Mapping[str, float], sure: Sequence[float | None] = ()) -> SearchHit:
+    """The hit as it is told; `sure` is the confidence for each text of the question, and the least of them counts."""
+    hit, payload = found.hit, found.hit.payload
+    known = [confidence for confidence in sure if confidence is not None]
+    confidence = round(min(known), 4) if known and len(known) == len(sure) else None
     return SearchHit(
         video=shown(str(payload["uri"])),
         start_seconds=float(payload["start_seconds"]),
@@ -215,7 +205,10 @@ def _shown(hit: Hit) -> SearchHit:
         score=round(hit.score, 6),
         by=hit.by,
         transcript=payload.get("transcript"),
-        clip_id=hit.id,
+        clip_id=found.clip_ids[0] if found.clip_ids else hit.id,
         screen_text=payload.get("screen_text"),
         media_start_seconds=float(payload.get("media_start_seconds", 0.0)),
+        confidence=confidence,
+        fits=None if confidence is None else confidence >= LEAST_CONFIDENCE,
+        why={name: round(score, 6) for name, score in why.items()},
     )

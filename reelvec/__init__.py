@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pipelines.asked import Asked as Asked
     from pipelines.embedder import load as load
     from pipelines.ingest import ingest as ingest
     from pipelines.search import Searcher as Searcher
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from transforms.encoders.listing import catalogue as available
 
 _HOMES = {
+    "Asked": ("pipelines.asked", "Asked"),
     "IngestSettings": ("pipelines.settings", "IngestSettings"),
     "IngestSummary": ("pipelines.summary", "IngestSummary"),
     "SearchHit": ("pipelines.search", "SearchHit"),
@@ -42,6 +44,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Asked",
     "IngestSettings",
     "IngestSummary",
     "SearchHit",

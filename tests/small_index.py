@@ -9,7 +9,7 @@ import pytest
 from pipelines.search import Searcher
 from transforms.encoders.light import text_vectors
 from transforms.encoders.words import document_vector
-from transforms.fuse import lay_out
+from transforms.fuse.blocks import lay_out
 from transforms.index.edge import EdgeStore
 from transforms.index.ledger import write_entries
 from transforms.index.location import IndexLocation
@@ -30,7 +30,7 @@ CLIPS = (
 def point(recipe: Recipe, path: bytes, seen: str, said: str, clock_starts: float, *, live: bool = True) -> ClipPoint:
     vectors: dict[str, Vector] = {}
     if seen:
-        frame = text_vectors(recipe.text_encoder, [seen])[0]
+        frame = text_vectors(recipe.frame_encoder, [seen])[0]
         vectors |= {"frame": frame, "frames": frame[None, :]}
     if said:
         vectors["transcript"] = text_vectors(recipe.text_encoder, [said])[0]

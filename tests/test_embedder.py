@@ -1,18 +1,30 @@
 """`reelvec.load`: one encoder or a recipe takes texts, pictures, sounds and files, in one call."""
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage import data
 
 import reelvec
-from pipelines.embedder import ModelEmbedder, RecipeEmbedder, resampled
+from pipelines.embedder import ModelEmbedder, RecipeEmbedder
+from pipelines.inputs import File, examined, mono, resampled
 from transforms.errors import UsageError
 
 #: With a noise well above that of 16 bits, which a log spectrum hears in a pure tone.
 TONE = (0.3 * np.sin(np.arange(22_050) / 10) + np.random.default_rng(0).normal(0, 0.03, 22_050)).astype(np.float32)
+
+
+def run_ffmpeg(*arguments: str | Path) -> None:
+    subprocess.run(["ffmpeg", "-v", "error", "-y", *map(str, arguments)], check=True)
+
+
+def film(path: Path, *sources: str) -> None:
+    """A video of ffmpeg's own test sources."""
+    run_ffmpeg(*(part for source in sources for part in ("-f", "lavfi", "-i", source)), path)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +71,6 @@ def test_text_finds_the_picture_that_it_names(offline: RecipeEmbedder) -> None:
 
 
 def test_a_picture_file_is_the_picture(offline: RecipeEmbedder, tmp_path: Path) -> None:
-    from PIL import Image
-
     path = tmp_path / "cat.png"
     Image.fromarray(data.chelsea()).save(path)
     np.testing.assert_allclose(offline.embed(path), offline.embed(data.chelsea()), atol=1e-5)
@@ -71,6 +81,44 @@ def test_sounds_of_any_rate_and_channels_are_taken(heard: RecipeEmbedder) -> Non
     stereo = heard.embed((np.stack([TONE, TONE], axis=1), 22_050))
     integers = heard.embed(((TONE * 32767).astype(np.int16), 22_050))
     assert mono @ stereo > 0.9999 and mono @ integers > 0.999
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.stack([TONE, TONE]),  # channels first
+        TONE[None],
+        (TONE * 2**31).astype(np.int32),
+        TONE.astype(np.float64),
+        (TONE * 127 + 128).round().astype(np.uint8),
+    ],
+    ids=["two channels first", "one channel first", "int32", "float64", "uint8"],
+)
+def test_samples_are_read_as_files_and_libraries_hold_them(given: Any) -> None:
+    found = mono(given)
+    assert found.shape == TONE.shape and found.dtype == np.float32
+    np.testing.assert_allclose(found, TONE, atol=1 / 128)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ((TONE * 32767, 16_000), "reaches .*divide by 32768"),
+        ((TONE.astype(np.int64), 16_000), "dtype=int64"),
+        ((TONE > 0, 16_000), "dtype=bool"),
+        ((TONE.astype(np.complex64), 16_000), "dtype=complex64"),
+        ((np.zeros((100, 100), np.float32), 16_000), "shape=.100, 100"),
+        ((16_000, TONE), "the rate first"),
+        ((TONE, 16_000.5), "a whole number of Hz"),
+        ((TONE, float("nan")), "a whole number of Hz"),
+        ((TONE, 0), "a whole number of Hz"),
+        ((TONE,), "this tuple has 1 parts"),
+        ((TONE, 16_000, 1), "this tuple has 3 parts"),
+    ],
+)
+def test_a_sound_that_could_be_misread_is_refused(heard: RecipeEmbedder, given: Any, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        heard.embed(given)
 
 
 def test_a_sound_file_is_its_sound(heard: RecipeEmbedder, tmp_path: Path) -> None:
@@ -104,10 +152,91 @@ def test_an_input_that_cannot_be_taken_is_named(heard: RecipeEmbedder, given: An
 
 
 def test_an_encoder_says_what_it_takes() -> None:
+    encoder = reelvec.load("mfcc:statistics", device="cpu")
+    assert isinstance(encoder, ModelEmbedder)
+    with pytest.raises(UsageError, match="takes sound, not text: 'a cat'"):
+        encoder.embed("a cat")
+
+
+def test_an_encoder_of_pictures_that_text_can_ask_takes_text(offline: RecipeEmbedder) -> None:
+    encoder = reelvec.load("conse:tf_efficientnet_lite2", device="cpu")
+    assert encoder.similarity("a cat", data.chelsea()) > encoder.similarity("a cat", data.coffee())
+    np.testing.assert_allclose(encoder.embed("a cat"), offline.embed("a cat"), atol=1e-6)
+
+
+def test_a_recipe_of_pictures_alone_takes_text_too(tmp_path: Path) -> None:
+    path = tmp_path / "seen.toml"
+    path.write_text('name = "seen"\n[frames]\nencoder = "conse:tf_efficientnet_lite2"\n')
+    seen = reelvec.load(path, device="cpu")
+    assert seen.similarity("a cat", data.chelsea()) > seen.similarity("a cat", data.coffee())
+    assert seen.embed("a cat").shape == (384,)
+
+
+@pytest.mark.parametrize("given", ["a cat", Path("cat.jpg"), {"a": 1}, (TONE, 22_050), 5, None])
+def test_a_single_input_is_no_batch(offline: RecipeEmbedder, given: Any) -> None:
+    with pytest.raises(UsageError, match="put a single one into a list"):
+        offline.embed_batch(given)
+
+
+def test_a_batch_may_be_any_iterable(offline: RecipeEmbedder) -> None:
+    rows = offline.embed_batch(text for text in ("a cat", "a rocket"))
+    np.testing.assert_allclose(rows, offline.embed_batch(["a cat", "a rocket"]), atol=1e-6)
+
+
+def test_pictures_of_a_batch_share_the_encoders_batches() -> None:
     encoder = reelvec.load("conse:tf_efficientnet_lite2", device="cpu")
     assert isinstance(encoder, ModelEmbedder)
-    with pytest.raises(UsageError, match="takes image, not text: 'a cat'"):
-        encoder.embed("a cat")
+    shared = encoder.loaded.model.batches["frames"]
+    before = shared.batches_count
+    rows = encoder.embed_batch([data.chelsea(), data.coffee(), data.rocket(), data.chelsea()])
+    assert shared.batches_count - before == 1
+    np.testing.assert_allclose(rows[0], rows[3], atol=1e-5)
+
+
+@pytest.mark.parametrize("role", ["querry", "", None])
+def test_a_role_is_one_of_two(offline: RecipeEmbedder, role: Any) -> None:
+    with pytest.raises(UsageError, match="query or document"):
+        offline.embed("a cat", role)
+
+
+def test_a_picture_that_stands_still_has_no_motion(tmp_path: Path) -> None:
+    path = tmp_path / "still.mp4"
+    film(path, "color=c=gray:size=64x48:rate=10:duration=2")
+    with pytest.raises(UsageError, match=r"motion:dis knows nothing of .*still\.mp4"):
+        reelvec.load("motion:dis", device="cpu").embed(path)
+
+
+def test_a_song_with_a_cover_is_a_sound_first(tmp_path: Path) -> None:
+    path, cover = tmp_path / "song.mp3", tmp_path / "cover.png"
+    Image.fromarray(data.chelsea()).save(cover)
+    run_ffmpeg("-f", "lavfi", "-i", "sine=frequency=440:duration=2", "-i", cover, "-map", "0", "-map", "1", path)
+    song = examined(path)
+    assert isinstance(song, File) and song.kinds == ("sound", "image")
+    film(tmp_path / "both.mp4", "testsrc=size=64x48:rate=10:duration=2", "sine=frequency=440:duration=2")
+    assert examined(tmp_path / "both.mp4").kinds == ("clip", "image", "sound")
+
+
+def test_a_recipe_of_sounds_hears_a_video(heard: RecipeEmbedder, tmp_path: Path) -> None:
+    path = tmp_path / "both.mp4"
+    film(path, "testsrc=size=64x48:rate=10:duration=2", "sine=frequency=440:duration=2")
+    assert heard.embed(path).shape == (80,)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("nothing.jpg", "cannot be read.*nothing.jpg"), (".", "cannot be read"), ("cut.jpg", "cannot be read.*cut.jpg")],
+)
+def test_a_file_that_cannot_be_read_is_named(offline: RecipeEmbedder, tmp_path: Path, name: str, says: str) -> None:
+    Image.fromarray(data.chelsea()).save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:3000])
+    with pytest.raises(UsageError, match=says):
+        offline.embed_batch(["a cat", tmp_path / name])
+
+
+@pytest.mark.parametrize("given", [None, 5, [np.zeros(3), 5], object(), b"a cat"])
+def test_what_is_no_input_is_named(offline: RecipeEmbedder, given: Any) -> None:
+    with pytest.raises(UsageError, match="a picture is"):
+        offline.embed(given)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,20 @@
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.families.sound import save_clap
+from tests.families.text import save_sentence
+from transforms.encoders import batching
 from transforms.encoders.batching import SharedBatches
+from transforms.encoders.registry import loaded
+from transforms.records import Float32
 
 
 def test_results_come_back_in_order_and_to_their_own_caller():
@@ -76,7 +84,40 @@ def test_a_failure_reaches_everyone_in_its_batch_and_nobody_else():
         both.register(bundle)
     with ThreadPoolExecutor(2) as pool:
         calls = [pool.submit(both, items) for items in ([13, 1], [2, 3])]
-    assert [type(call.exception()) for call in calls] == [ValueError, ValueError]
+    failures = [call.exception() for call in calls]
+    assert [(type(one), str(one)) for one in failures] == [(ValueError, "thirteen")] * 2
+    assert failures[0] is not failures[1]  # threads that raise one exception grow its traceback together
+
+
+def test_a_failure_keeps_its_class_even_where_it_cannot_be_copied():
+    class Wordy(Exception):
+        def __init__(self, *, said: str) -> None:
+            super().__init__(said)
+
+    def run(part: list[int]) -> list[int]:
+        raise Wordy(said="no")
+
+    with pytest.raises(Wordy, match="no"):
+        SharedBatches(run, size=4)([1])
+
+
+def test_nobody_waits_for_a_batch_that_could_not_be_put_together(monkeypatch: pytest.MonkeyPatch):
+    plain = batching._joined
+
+    def joined(parts: Sequence[Any]) -> Any:
+        if len(parts) > 1:
+            raise MemoryError("no room for the batch")
+        return plain(parts)
+
+    monkeypatch.setattr(batching, "_joined", joined)
+    batches = SharedBatches(list, size=4, wait_seconds=60.0)
+    for bundle in ("one", "two"):
+        batches.register(bundle)
+    pool = ThreadPoolExecutor(2)
+    calls = [pool.submit(batches, items) for items in ([1, 2], [3, 4])]
+    assert [type(call.exception(timeout=10)) for call in calls] == [MemoryError, MemoryError]
+    batches.unregister("two")
+    assert batches([5]) == [5]
 
 
 def test_arrays_of_other_shapes_never_share_a_batch():
@@ -98,3 +139,22 @@ def test_arrays_of_other_shapes_never_share_a_batch():
 def test_a_model_that_loses_a_result_is_found_out():
     with pytest.raises(RuntimeError, match="1 results for 2 inputs"):
         SharedBatches(lambda part: part[:1], size=4)([1, 2])
+
+
+@pytest.mark.parametrize("save", [save_clap, save_sentence])
+def test_texts_of_several_threads_are_cut_where_those_of_one_are(save: Callable[[Path], str], tmp_path: Path) -> None:
+    encoder = loaded(save(tmp_path), device="cpu").model
+    long = " ".join(f"rocket launch cat {number}" for number in range(300))
+    texts = ["a cat", "two cats sleep on a sofa while it rains", long]
+    wanted = encoder.texts(texts)
+
+    def encode(_: int) -> list[Float32]:
+        encoder.register(threading.get_ident())
+        try:
+            return encoder.texts(texts)
+        finally:
+            encoder.unregister(threading.get_ident())
+
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(encode, range(48)):
+            np.testing.assert_allclose(found, wanted, atol=1e-4)

@@ -1,5 +1,6 @@
 """Cards and pinned weights: names, fingerprints, and files that are not what was pinned."""
 
+import ast
 import subprocess
 import sys
 from dataclasses import replace
@@ -100,3 +101,17 @@ def test_cards_weights_words_and_the_registry_import_no_model_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_guide_shows_a_family_as_it_is():
+    guide = (ROOT / "docs" / "encoders.md").read_text()
+    code = (ROOT / "transforms" / "encoders" / "families" / "clap.py").read_text()
+    assert f"```python\n{code}```" in guide
+    docstrings = {
+        line
+        for node in ast.walk(ast.parse(code))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node)
+        for line in range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1)
+    }
+    lines = [line for place, line in enumerate(code.splitlines(), 1) if line.strip() and place not in docstrings]
+    assert f"CLAP, {len(lines)} lines of code without docstrings" in guide and len(lines) < 60

@@ -1,6 +1,7 @@
 """Qwen3-VL and EmbeddingGemma 2, and the families that no installation can use."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,10 @@ from tests.families.clips_joint import (
     save_embedding_gemma,
     save_qwen3_vl,
 )
-from tests.families.tiny import inputs_of
+from tests.families.tiny import inputs_of, pickled
 from transforms.encoders.catalog import card
 from transforms.encoders.encoder import Encoder
+from transforms.encoders.family import family as family_of
 from transforms.encoders.listing import catalogue
 from transforms.encoders.network import ClipInput
 from transforms.encoders.registry import loaded
@@ -37,6 +39,7 @@ def gemma(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
 def test_a_family_that_cannot_be_installed_says_why(family: str):
     with pytest.raises(MissingPackage, match=r"cannot be used: \w"):
         card(family)
+    assert family_of(family.partition(":")[0]).module == ""  # there is no code of it
     for row in catalogue(family_name=family.partition(":")[0]):
         assert row.state == "missing-package"
         assert "pip install" not in row.cure and len(row.cure) > 20
@@ -49,6 +52,23 @@ def test_clips_of_one_batch_do_not_depend_on_each_other(qwen: Encoder, gemma: En
         together = encoder.network.clips([first, wide])
         for place, one in enumerate((first, wide)):
             np.testing.assert_allclose(encoder.network.clips([one])[0], together[place], atol=1e-5)
+
+
+def test_pictures_and_clips_that_ask_are_embedded_as_queries(qwen: Encoder, gemma: Encoder):
+    frames, clips = np.stack(inputs_of(qwen.card, "image", 2)), inputs_of(qwen.card, "clip", 2)
+    said = dict(qwen.card.settings)["query_instruction"]
+    asking = loaded(f"{qwen.card.name}&instruction={said}", device="cpu").model  # says to documents what queries hear
+    np.testing.assert_allclose(qwen.frames(frames, "query"), asking.frames(frames), atol=1e-6)
+    np.testing.assert_allclose(qwen.clips(clips, "query"), asking.clips(clips), atol=1e-6)
+    assert np.abs(qwen.frames(frames, "query") - qwen.frames(frames)).max() > 1e-4
+    assert np.abs(qwen.clips(clips, "query") - qwen.clips(clips)).max() > 1e-4
+    frames = np.stack(inputs_of(gemma.card, "image", 2))  # has prompts for texts only
+    np.testing.assert_array_equal(gemma.frames(frames, "query"), gemma.frames(frames))
+
+
+def test_an_instruction_that_would_drown_its_text_is_refused(qwen: Encoder):
+    with pytest.raises(UsageError, match="instructions take at most half of the 4096 tokens"):
+        card(f"{qwen.card.name}&query_instruction={'stop ' * 800}")
 
 
 def test_sounds_of_one_batch_do_not_depend_on_each_other(gemma: Encoder):
@@ -117,10 +137,8 @@ def test_a_chat_template_decides_and_must_be_there(tmp_path: Path):
     before = card(name).fingerprint
     template = tmp_path / "chat_template.jinja"
     template.write_text(template.read_text() + " ")
-    card.__globals__["_card"].cache_clear()
     assert card(name).fingerprint != before
     template.unlink()
-    card.__globals__["_card"].cache_clear()
     with pytest.raises(MissingWeights, match=r"chat_template\.jinja is missing"):
         card(name)
 
@@ -168,3 +186,47 @@ def test_every_kind_of_input_has_nearly_the_same_vector_in_less_precision(
         picture, clip = (inputs_of(encoder.card, kind, 1)[0] for kind in ("image", "clip"))
         assert (rough.frames(picture[None]) @ encoder.frames(picture[None]).T).item() > 0.98
         assert (rough.clips([clip]) @ encoder.clips([clip]).T).item() > 0.98
+
+
+def test_words_go_in_beside_the_pictures_as_the_library_takes_them(qwen: Encoder, gemma: Encoder):
+    for encoder, reference in ((qwen, qwen3_vl_reference), (gemma, embedding_gemma_reference)):
+        first, second = inputs_of(encoder.card, "clip", 2)
+        spoken = [replace(first, words="a rocket on the launch pad"), second, replace(first, words="stop")]
+        wanted = reference(encoder.card.folder, "clip", spoken).numpy()
+        rows = encoder.clips(spoken)
+        np.testing.assert_allclose(rows, unit_length(wanted), atol=1e-5)
+        assert np.abs(rows[0] - rows[2]).max() > 1e-4  # the words decide
+        np.testing.assert_allclose(encoder.clips([second])[0], rows[1], atol=1e-5)
+
+
+def test_words_that_stand_for_pictures_are_words(qwen: Encoder, gemma: Encoder):
+    for encoder in (qwen, gemma):
+        clip = inputs_of(encoder.card, "clip", 1)[0]
+        rows = encoder.clips([replace(clip, words="see <|video_pad|> <|image_pad|> <|video|> <|audio|> <|image|>")])
+        assert np.isfinite(rows).all()
+
+
+def test_many_words_go_in_by_windows(qwen: Encoder):
+    few = Encoder(replace(qwen.card, longest_tokens=4), qwen.network)
+    clip = inputs_of(qwen.card, "clip", 1)[0]
+    text = "a rocket on the launch pad"
+    pieces = [piece for piece, _ in few._pieces(text, "")]
+    weights = [weight for _, weight in few._pieces(text, "")]
+    assert len(pieces) > 1
+    rows = qwen.clips([replace(clip, words=piece) for piece in pieces])
+    wanted = unit_length((rows * np.array(weights, np.float32)[:, None]).sum(0, keepdims=True))
+    np.testing.assert_allclose(few.clips([replace(clip, words=text)]), wanted, atol=1e-5)
+
+
+def test_a_model_that_takes_no_words_beside_pictures_says_so(qwen: Encoder):
+    plain = Encoder(replace(qwen.card, takes_words=False), qwen.network)
+    with pytest.raises(UsageError, match="takes no words"):
+        plain.clips([replace(inputs_of(qwen.card, "clip", 1)[0], words="stop")])
+
+
+@pytest.mark.parametrize("save", [save_qwen3_vl, save_embedding_gemma])
+def test_pickled_weights_are_read_where_they_are_trusted(save: Callable[[Path], str], tmp_path: Path):
+    name = save(tmp_path)
+    wanted = loaded(name, device="cpu").model.texts(["a cat"])
+    pickled(tmp_path)
+    np.testing.assert_allclose(loaded(f"{name}&unsafe=true", device="cpu").model.texts(["a cat"]), wanted, atol=1e-6)

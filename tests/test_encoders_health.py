@@ -1,11 +1,17 @@
 """Vectors that must not be stored stop the run; equal inputs with equal vectors do not."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from transforms.encoders.catalog import card
+from transforms.encoders.encoder import Encoder
 from transforms.encoders.health import check_frames, check_texts, check_vectors
+from transforms.encoders.network import Network, Role
 from transforms.errors import BadVectors
+from transforms.records import Float32
 
 FRAMES = card("conse:tf_efficientnet_lite2")
 TEXT = card("sentence-transformers:all-MiniLM-L6-v2")
@@ -51,6 +57,21 @@ def test_another_shape_is_refused(vectors):
 def test_a_vector_that_is_not_of_unit_length_is_refused(scale):
     with pytest.raises(BadVectors, match="unit length"):
         check_vectors(units(3) * np.float32(scale), 3, TEXT)
+
+
+class Zeros(Network):
+    """A network whose numbers have all become too small for its precision."""
+
+    def texts(self, texts: Sequence[str], role: Role) -> Float32:
+        return np.zeros((len(texts), 384), np.float32)
+
+
+def test_a_row_of_zeros_is_a_broken_network_and_no_absence():
+    with pytest.raises(BadVectors, match="rows of zeros"):
+        Encoder(TEXT, Zeros()).texts(["a cat"])
+    assert not np.any(Encoder(TEXT, Zeros()).texts([" "]))  # an empty text has nothing to say
+    knows_nothing = replace(TEXT, name="tfidf:./fitted")
+    assert not np.any(Encoder(knows_nothing, Zeros()).texts(["a cat"]))
 
 
 def test_different_frames_with_one_vector_are_a_broken_encoder():

@@ -81,6 +81,21 @@ def test_a_service_wants_its_key(monkeypatch: pytest.MonkeyPatch):
             assert "secret" not in json.dumps([row.as_json() for row in listed])
 
 
+def test_a_name_with_a_variable_of_its_own_wants_that_key_and_no_other(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("openai")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    nvidia = "openai:nv-embed?endpoint=https://integrate.api.nvidia.com/v1&key_variable=NVIDIA_API_KEY&dimensions=768"
+    assert state("openai:nomic?endpoint=http://localhost:11434/v1&key_variable=none&dimensions=768") == (
+        "available",
+        "",
+    )
+    monkeypatch.setenv("NVIDIA_API_KEY", "secret")
+    assert state(nvidia) == ("available", "")
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.delenv("NVIDIA_API_KEY")
+    assert state(nvidia) == ("missing-key", "export NVIDIA_API_KEY=...")
+
+
 def test_a_package_that_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch):
     absent = replace(rows.family("clap"), name="absent", packages=("no_such_package",), extra="sound")
     monkeypatch.setitem(rows._FAMILIES, "absent", absent)

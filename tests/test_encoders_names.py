@@ -9,12 +9,15 @@ import pytest
 
 from tests.families.sound import save_clap
 from transforms.encoders.catalog import card, known_names
+from transforms.encoders.families.conse import ConseNetwork
 from transforms.encoders.family import Family, families, family
 from transforms.encoders.names import Name
 from transforms.encoders.reduce import fit_components, save_components
+from transforms.encoders.registry import loaded
 from transforms.errors import MissingPackage, MissingWeights, UsageError
 
 MINILM = "sentence-transformers:all-MiniLM-L6-v2"
+FRAMES = "conse:tf_efficientnet_lite2"
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +128,9 @@ def test_every_row_of_the_families_is_whole(one: Family):
         ("dimensions=4096", "gives 384 dimensions, not 4096"),
         ("dimensions=128", r"does not say that its vectors may be cut to 128 of 384 dimensions \(Matryoshka\)"),
         ("dimensions=0", "a whole number above zero"),
+        ("dimensions=", "a whole number above zero"),
+        ("pca=", "the components cannot be read"),
+        ("precision=bf16&precision=fp32", "an option of an encoder stands once: option='precision'"),
         ("dimensions=12.5", "a whole number above zero"),
         ("dimensions=128&matryoshka=maybe", "true or false"),
         ("precision=fp8", "one of fp32, bf16, fp16, int8"),
@@ -135,6 +141,17 @@ def test_every_row_of_the_families_is_whole(one: Family):
 def test_options_that_a_model_cannot_serve_are_refused(options, said):
     with pytest.raises(UsageError, match=said):
         card(f"{MINILM}?{options}")
+
+
+def test_the_packaged_encoder_of_frames_takes_the_options_of_its_family():
+    plain, few = card(FRAMES), card(f"{FRAMES}?top_k=10&temperature=1.5")
+    assert (few.setting("top_k"), few.setting("temperature")) == (10, 1.5)
+    assert few.fingerprint != plain.fingerprint == card(f"{FRAMES}?top_k=50").fingerprint
+    for options, said in (("top_k=1001", "1000 at most"), ("temperature=0", "above zero"), ("text=a:b", "no option")):
+        with pytest.raises(UsageError, match=said):
+            card(f"{FRAMES}?{options}")
+    found = loaded(f"{FRAMES}?top_k=10&temperature=1.5", device="cpu").model.network
+    assert isinstance(found, ConseNetwork) and (found.top_k, found.temperature) == (10, 1.5)
 
 
 def test_smaller_vectors_are_a_space_of_their_own(tmp_path: Path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from tokenizers.processors import TemplateProcessing
 
+from tests.families.tiny import pickled, without
 from tests.families.tokenizers import save_bpe_tokenizer
 from transforms.encoders.catalog import card, text_encoder_of
 from transforms.encoders.encoder import Encoder
@@ -367,3 +368,18 @@ def test_overlap_is_the_share_of_the_union():
     assert overlap((0, 0, 1, 1), (1, 1, 2, 2)) == 0.0
     assert overlap((0, 0, 0, 0), (0, 0, 0, 0)) == 0.0
     assert overlap((0, 0, 1, 1), (0, 0, 1, 1)) == 1.0
+
+
+def test_a_detector_without_a_part_of_its_tensors_finds_nothing_at_random(tmp_path: Path):
+    name = save_rt_detr(tmp_path)
+    without(tmp_path, "class_embed")
+    with pytest.raises(MissingWeights, match="would be random numbers"):
+        loaded(name, device="cpu")
+
+
+def test_a_pickled_detector_is_read_where_it_is_trusted(tmp_path: Path):
+    name = save_detr(tmp_path)
+    wanted = loaded(name, device="cpu").model.detect(frames(1))[0]
+    pickled(tmp_path)
+    found = loaded(f"{name}&unsafe=true", device="cpu").model.detect(frames(1))[0]
+    assert [(one.label, one.box) for one in found] == [(one.label, one.box) for one in wanted]

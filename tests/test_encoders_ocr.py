@@ -142,7 +142,7 @@ def test_the_card_says_what_it_wants_and_pins_its_weights():
 def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(weights, "sha256_of", lambda path: "0" * 64)
     with pytest.raises(MissingWeights, match="not the pinned ones"):
-        loaded(f"{NAME}?precision=fp16", device="cpu")  # not loaded yet under this name
+        loaded(f"{NAME}?precision=fp32", device="cpu")  # not loaded yet under this name
 
 
 def test_another_model_is_named_with_the_nearest_one():

@@ -4,10 +4,10 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from pipelines.asked import Asked
 from pipelines.evaluate import DEPTH, Answer, Question, answer, evaluate, figures_of
 from pipelines.gates import judge, parse_gate
 from pipelines.questions import Copies
@@ -68,37 +68,37 @@ def test_span_hit_is_a_share_of_the_right_files_that_were_found() -> None:
 
 
 def test_more_clips_are_asked_for_until_there_are_enough_files() -> None:
-    asked: list[int] = []
+    limits: list[int] = []
     clips = [hit("/one long film", at * 8.0, at * 8.0 + 8.0) for at in range(3100)]
     clips += [hit(f"/{at}") for at in range(200)]
 
-    def search(text: str, *, by: str, limit: int) -> Sequence[SearchHit]:
-        asked.append(limit)
-        return clips[:limit]
+    def ask(asked: Asked) -> Sequence[SearchHit]:
+        limits.append(asked.limit)
+        return clips[: asked.limit]
 
-    found = answer(search, question("/3"), by="frame")
-    assert asked == [50, 400, 3200]
+    found = answer(ask, question("/3"), by="frame")
+    assert limits == [50, 400, 3200]
     assert len(found.hits) == DEPTH
     assert [one.video for one in found.hits[:3]] == ["/one long film", "/0", "/1"]
 
 
 def test_no_more_clips_are_asked_for_than_there_are() -> None:
-    asked: list[int] = []
+    limits: list[int] = []
 
-    def search(text: str, *, by: str, limit: int) -> Sequence[SearchHit]:
-        asked.append(limit)
-        return [hit(f"/{at % 20}") for at in range(60)][:limit]
+    def ask(asked: Asked) -> Sequence[SearchHit]:
+        limits.append(asked.limit)
+        return [hit(f"/{at % 20}") for at in range(60)][: asked.limit]
 
-    assert len(answer(search, question("/3"), by="frame").hits) == 20
-    assert asked == [50, 400]
+    assert len(answer(ask, question("/3"), by="frame").hits) == 20
+    assert limits == [50, 400]
 
 
 def test_what_a_shallow_search_shows_first_stays_first() -> None:
-    def search(text: str, *, by: str, limit: int) -> Sequence[SearchHit]:
+    def ask(asked: Asked) -> Sequence[SearchHit]:
         found = [hit(f"/{at % 20}") for at in range(60)]
-        return found[:limit] if limit <= 50 else [hit("/fused deeper"), *found]
+        return found[: asked.limit] if asked.limit <= 50 else [hit("/fused deeper"), *found]
 
-    found = answer(search, question("/3"), by="auto")
+    found = answer(ask, question("/3"), by="auto")
     assert [one.video for one in found.hits] == [*(f"/{at}" for at in range(20)), "/fused deeper"]
 
 
@@ -110,11 +110,11 @@ def test_a_copy_of_a_right_file_is_right_and_copies_count_as_one() -> None:
     known = copies(("/a", "/a again", "/a once more"), ("/wrong", "/wrong again"))
     found = [hit("/wrong"), hit("/wrong again"), hit("/a again"), hit("/a"), hit("/b")]
 
-    def search(text: str, *, by: str, limit: int) -> Sequence[SearchHit]:
+    def ask(asked: Asked) -> Sequence[SearchHit]:
         return found
 
-    plain = answer(search, question("/a"), by="frame").judged
-    merged = answer(search, question("/a", "/a once more", "/b"), by="frame", copies=known)
+    plain = answer(ask, question("/a"), by="frame").judged
+    merged = answer(ask, question("/a", "/a once more", "/b"), by="frame", copies=known)
     assert (plain.first_rank, plain.answers) == (4.0, 1)
     assert [one.video for one in merged.hits] == ["/wrong", "/a again", "/b"]
     assert (merged.judged.right, merged.judged.answers) == ((False, True, True), 2)
@@ -127,21 +127,21 @@ def test_a_span_is_judged_in_the_files_that_were_labelled_and_not_in_their_copie
 
 
 def test_further_columns_reach_the_search_and_a_refusal_counts_as_not_found() -> None:
-    told: list[dict[str, Any]] = []
+    told: list[Asked] = []
 
-    def search(text: str, *, by: str, limit: int, then: str = "") -> Sequence[SearchHit]:
-        told.append({"then": then})
-        if by == "words":
+    def ask(asked: Asked) -> Sequence[SearchHit]:
+        told.append(asked)
+        if asked.by == "words":
             raise UsageError("words know no order")
         return [hit("/a")]
 
-    asked = Question("a cat", "order", (uri_of_path("/a"),), options={"then": "a rocket"})
-    assert answer(search, asked, by="frame").judged.first_rank == 1.0
-    refused = answer(search, asked, by="words")
-    assert told == [{"then": "a rocket"}] * 2
+    in_order = Question("a cat", "order", (uri_of_path("/a"),), options={"then": "a rocket"})
+    assert answer(ask, in_order, by="frame").judged.first_rank == 1.0
+    refused = answer(ask, in_order, by="words")
+    assert [(one.text, one.then) for one in told] == [("a cat", "a rocket")] * 2
     assert (refused.judged.first_rank, refused.refused) == (math.inf, "words know no order")
     with pytest.raises(UsageError, match="no order"):
-        answer(search, question("/a"), by="words")
+        answer(ask, question("/a"), by="words")
 
 
 def test_files_that_the_index_does_not_hold_are_counted_and_not_hidden(searcher: Searcher) -> None:
@@ -158,7 +158,8 @@ def test_files_that_the_index_does_not_hold_are_counted_and_not_hidden(searcher:
 
 def test_every_way_that_the_index_offers_is_measured_unless_told_otherwise(searcher: Searcher) -> None:
     asked = [Question("a cat", "visual", (uri_of_path("/films/zoo.ts"),))]
-    assert set(evaluate(searcher, asked).figures) == {"auto", "frame", "transcript", "ocr", "words", "clip"}
+    single = {"frame", "transcript", "ocr", "words", "clip"}
+    assert set(evaluate(searcher, asked).figures) == {"auto", "rrf", "weighted", "dbsf", *single}
     with pytest.raises(UsageError, match="audio"):
         evaluate(searcher, asked, by=["audio"])
 

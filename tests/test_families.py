@@ -14,8 +14,10 @@ from transforms.encoders.cards import Card
 from transforms.encoders.catalog import card
 from transforms.encoders.encoder import Encoder
 from transforms.encoders.family import families, family
+from transforms.encoders.names import Name
 from transforms.encoders.network import Kind
 from transforms.encoders.registry import handler, loaded
+from transforms.errors import UsageError
 
 MODULES = ("text", "image", "image_language", "sound", "speech_sound", "clips", "clips_joint", "parts", "services")
 TINY: tuple[Tiny, ...] = tuple(tiny for module in MODULES for tiny in import_module(f"tests.families.{module}").TINY)
@@ -90,6 +92,49 @@ def test_different_inputs_give_different_vectors(encoder: Encoder):
         rows = embedded(encoder, kind, inputs_of(encoder.card, kind))
         for place in range(1, 4):
             assert rows[0].shape != rows[place].shape or np.abs(rows[0] - rows[place]).max() > 1e-4
+
+
+def test_a_long_text_of_any_characters_is_embedded_whole(encoder: Encoder):
+    if "text" not in encoder.card.accepts:
+        pytest.skip("takes no text")
+    longest = min(encoder.card.longest_tokens or 40, 300)
+    for character in "北🚀ﷺİ":  # of several tokens each; the last two grow when they are normalised
+        for count in (longest // 2 - 1, longest - 1, 2 * longest):
+            for rows in encoder.texts([f"a{character * count}b", character * count]):
+                lengths = np.linalg.norm(np.atleast_2d(rows), axis=1)
+                knows_nothing = family(encoder.card.family).may_know_nothing and not lengths.any()
+                assert knows_nothing or lengths == pytest.approx(1.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_less_precision_gives_nearly_the_same_vectors_or_is_refused(
+    saved: tuple[Path, str], encoder: Encoder, precision: str
+):
+    name = str(Name.parse(saved[1]).with_options({"precision": precision}))
+    if precision not in family(encoder.card.family).precisions:
+        with pytest.raises(UsageError, match="'precision' is one of fp32"):
+            card(name)
+        return
+    try:
+        rough = loaded(name, device="cpu").model
+    except UsageError:
+        with pytest.raises(UsageError, match=r"no linear layers for int8|cannot be pooled in bf16"):
+            loaded(name, device="cpu")
+        return
+    assert card(name).fingerprint != encoder.card.fingerprint
+    for kind in kinds(encoder.card):
+        inputs = inputs_of(encoder.card, kind, 1)
+        (exact,), (found,) = embedded(encoder, kind, inputs), embedded(rough, kind, inputs)
+        assert np.sum(exact * found, axis=-1).min() > 0.95
+
+
+def test_only_what_torch_runs_is_compiled(saved: tuple[Path, str], tiny: Tiny):
+    name = str(Name.parse(saved[1]).with_options({"compile": "true"}))
+    if family(tiny.family).compiles:
+        assert card(name).fingerprint == card(saved[1]).fingerprint
+    else:
+        with pytest.raises(UsageError, match="leave compile=true out"):
+            card(name)
 
 
 def test_an_empty_batch_gives_no_vectors(encoder: Encoder):

@@ -153,7 +153,7 @@ def test_a_model_and_its_tag_lie_on_the_hub():
 
 
 def test_what_open_clip_cannot_compute_is_refused(tmp_path: Path):
-    with pytest.raises(UsageError, match="precision=bf16"):
+    with pytest.raises(UsageError, match="one of fp32, bf16, fp16: precision='int8'"):
         encoder(f"{save_open_clip(tmp_path)}?precision=int8")
 
 
@@ -204,6 +204,7 @@ def test_unknown_pooling_and_layers_are_refused(tmp_path: Path):
         ("pooling=sum", "one of library, avg, max, cls, patch, attention"),
         ("layers=first", "whole numbers"),
         ("layers=3,1", "stand once each"),
+        *((f"layers={twice}", "stand once each") for twice in ("-1,-1", "-2,-2", "-1,-3", "-1,2", "1,1")),
         ("layers=1,9", "does not give these layers"),
         ("layers=1,2&pooling=cls", "no CLS token"),
     ):
@@ -211,6 +212,24 @@ def test_unknown_pooling_and_layers_are_refused(tmp_path: Path):
             card(f"{name}?{options}")
     with pytest.raises(UsageError, match="no CLS token"):
         rows(f"{name}?pooling=cls")
+
+
+def test_a_network_pools_over_its_patches_with_the_norm_of_its_head(tmp_path: Path):
+    name = save_timm(tmp_path, "test_vit", global_pool="avg")  # has its last norm behind the pooling
+    plain, average, patch = (rows(f"{name}?pooling={one}") for one in ("library", "avg", "patch"))
+    np.testing.assert_allclose(average, plain, atol=1e-6)
+    assert np.abs(average - patch).max() > 1e-4
+
+
+def test_a_pooling_that_timm_does_not_have_is_refused(tmp_path: Path):
+    name = save_timm(tmp_path, "mixer_s32_224")
+    with pytest.raises(UsageError, match=r"MlpMixer has no pooling=max: Only avg .*; take pooling=library"):
+        card(f"{name}?pooling=max")
+
+
+def test_the_last_layer_written_in_another_way_is_the_same(tmp_path: Path):
+    name = save_timm(tmp_path, "test_resnet")
+    assert card(f"{name}?layers=-01").fingerprint == card(name).fingerprint
 
 
 @pytest.mark.parametrize(

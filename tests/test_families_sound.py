@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.families import sound as tiny
+from tests.families.tiny import pickled, without
 from tests.real_whisper import save_real_whisper
 from transforms.encoders.catalog import card, describe
 from transforms.encoders.encoder import Encoder
@@ -186,7 +187,7 @@ def test_other_tensors_are_not_vggish(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"features.0.weight": torch.zeros(64, 1, 3, 3)}, tmp_path / "model.safetensors")
-    with pytest.raises(MissingWeights, match="not the tensors of torchvggish's network"):
+    with pytest.raises(MissingWeights, match="not those of torchvggish's network"):
         loaded(f"vggish:{tmp_path}", device="cpu")
 
 
@@ -201,3 +202,18 @@ def test_the_real_whisper_encoder_tells_speech_from_noise(tmp_path: Path):
     tones = [Audio((0.3 * np.sin(2 * np.pi * hertz * seconds)).astype(np.float32), RATE, 0.0) for hertz in (440, 523)]
     first, second, other = encoder.sounds([*tones, noise(2)])
     assert encoder.card.dimensions == 384 and first @ second > first @ other
+
+
+def test_a_pooler_that_the_text_projection_reads_is_never_random(tmp_path):
+    name = SAVED["clap-unfused"].save(tmp_path)
+    without(tmp_path, "text_model.pooler.")
+    with pytest.raises(MissingWeights, match=r"pooler.*would be random numbers"):
+        loaded(name, device="cpu")
+
+
+def test_pickled_weights_are_read_where_they_are_trusted(tmp_path):
+    name = SAVED["vggish"].save(tmp_path)
+    wanted = loaded(name, device="cpu").model.sounds([noise(1.0)])
+    pickled(tmp_path)
+    found = loaded(f"{name}?unsafe=true", device="cpu").model.sounds([noise(1.0)])
+    np.testing.assert_allclose(found, wanted, atol=1e-6)

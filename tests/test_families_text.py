@@ -2,20 +2,25 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.families import text as tiny
-from tests.families.tiny import TEXTS
+from tests.families.sound import save_clap
+from tests.families.tiny import TEXTS, without
 from transforms.encoders.catalog import card
 from transforms.encoders.families import fitted, pooled_text, sentence
 from transforms.encoders.names import Name
+from transforms.encoders.reduce import fit_components, save_components
 from transforms.encoders.registry import loaded
-from transforms.encoders.text_models import longest_pass, passes, split_ids, token_spans, whole_texts
+from transforms.encoders.text_models import longest_pass, passes, token_ids, token_spans, whole_texts
+from transforms.encoders.windows import split_ids
 from transforms.errors import MissingWeights, UsageError
 
 ROOT = Path(__file__).parents[1]
@@ -201,6 +206,22 @@ def test_a_long_document_has_its_prompt_in_every_window(names):
     assert len(pieces) > 2 and all(piece.startswith("passage: ") for piece, _ in pieces)
 
 
+def test_a_long_late_interaction_document_has_its_prompt_in_every_window(names):
+    network = loaded(f"{names('colbert')}?document_prompt=query: ", device="cpu").model.network
+    prompt, *_ = token_ids(network.tokenizer, ["query: "], special=False)
+    pieces = network._pieces("query: " + "two cats " * 100, "query: ", 37)
+    assert len(pieces) > 2 and all(piece[: len(prompt)] == prompt and len(piece) <= 37 for piece in pieces)
+    (content,) = token_ids(network.tokenizer, ["two cats " * 100], special=False)
+    assert [token for piece in pieces for token in piece[len(prompt) :]] == content
+
+
+@pytest.mark.parametrize("model", ["bert", "sentence", "colbert"])
+def test_a_prompt_that_would_drown_its_text_is_refused(names, model):
+    plus = "&" if "?" in names(model) else "?"
+    with pytest.raises(UsageError, match=r"document_prompt takes at most half of the .* this one has"):
+        loaded(f"{names(model)}{plus}document_prompt={'two cats ' * 100}", device="cpu")
+
+
 @pytest.mark.parametrize("model", ["intfloat/e5-small-v2", "intfloat/multilingual-e5-base"])
 def test_e5_has_its_prompts_though_its_files_do_not_say_so(names, model):
     folder = folder_of(names("bert"))
@@ -222,8 +243,6 @@ def test_the_default_prompt_serves_roles_without_their_own():
 
 
 def test_the_last_token_is_the_texts_own_whatever_side_the_tokenizer_pads(names, tmp_path):
-    import shutil
-
     plain = names("gpt2")
     folder = shutil.copytree(folder_of(plain), tmp_path / "left")
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -256,6 +275,29 @@ def test_an_unknown_pooling_names_those_that_are(names):
         card(f"{names('bert').partition('?')[0]}?pooling=median")
 
 
+def test_only_models_that_honour_masks_get_texts_of_several_lengths_at_once(names, tmp_path):
+    assert loaded(names("bert"), device="cpu").model.network.honours_masks
+    fnet = loaded(tiny.save_pooled(tmp_path, kind="fnet", pooling="mean"), device="cpu").model
+    assert not fnet.network.honours_masks
+    texts = ["stop", "two cats sleep on a sofa", "stop", "rain"]
+    for text, row in zip(texts, fnet.texts(texts), strict=True):
+        np.testing.assert_allclose(row, fnet.texts([text])[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["fnet", "longformer", "mamba", "rwkv"])
+def test_a_model_without_attention_of_every_token_is_not_pooled_by_it(tmp_path, kind):
+    name = tiny.save_pooled(tmp_path, kind=kind, pooling="attention")
+    with pytest.raises(UsageError, match="does not tell how its tokens look at each other; take pooling=mean"):
+        loaded(name, device="cpu")
+    assert len(embed(name.replace("pooling=attention", "pooling=mean"), "two cats", "a rocket on the launch pad")) == 2
+
+
+def test_a_model_that_is_more_than_text_is_not_pooled(tmp_path):
+    save_clap(tmp_path)
+    with pytest.raises(UsageError, match="the tokens of ClapModel cannot be pooled"):
+        loaded(f"transformers-text:{tmp_path}", device="cpu")
+
+
 def test_sizes_that_a_model_says_it_may_be_cut_to_are_on_its_card(tmp_path):
     name = tiny.save_sentence(tmp_path)
     config = folder_of(name) / "config_sentence_transformers.json"
@@ -263,6 +305,9 @@ def test_sizes_that_a_model_says_it_may_be_cut_to_are_on_its_card(tmp_path):
     assert card(name).matryoshka_dimensions == (8, 16)
     whole, cut = embed(name, "cats")[0], embed(f"{name}?dimensions=8", "cats")[0]
     np.testing.assert_allclose(cut, whole[:8] / np.linalg.norm(whole[:8]), atol=1e-6)
+    with pytest.raises(UsageError, match=r"cut to 7 of 24 dimensions \(Matryoshka\), only to 8, 16; fit components"):
+        card(f"{name}?dimensions=7")
+    assert card(f"{name}?dimensions=7&matryoshka=true").dimensions == 7
 
 
 # Two towers.
@@ -413,6 +458,40 @@ def test_a_small_corpus_is_fitted_as_far_as_it_goes(tmp_path):
         fitted.fit_lsa(texts, tmp_path / "none", dimensions=0)
 
 
+def test_what_is_fitted_again_is_loaded_again(tmp_path):
+    name = f"tfidf:{fitted.fit_tfidf(['two cats', 'a rocket'], tmp_path)}"
+    before, row = card(name), embed(name, "cats")[0]
+    assert card(name) is before  # as long as nothing has changed
+    fitted.fit_tfidf(["stars and light", "the cats of all the stars"], tmp_path)
+    assert card(name).fingerprint != before.fingerprint
+    assert card(name).dimensions == len(embed(name, "stars and cats")[0]) != len(row)
+
+
+def test_new_components_in_the_same_file_are_read_again(tmp_path):
+    texts, path = ["two cats", "a rocket", "stars and light"], tmp_path / "components"
+    name = f"tfidf:{fitted.fit_tfidf(texts, tmp_path / 'fitted')}?pca={path}"
+    rows = np.random.default_rng(0).normal(size=(20, 6)).astype(np.float32)
+    sizes = []
+    for size in (4, 2):
+        save_components(fit_components(rows, size), path)
+        sizes.append(len(embed(name, "cats")[0]))
+    assert sizes == [4, 2]
+
+
+def test_words_of_glove_may_have_spaces_in_them(tmp_path):
+    path = tmp_path / "glove.840B.3d.txt"
+    path.write_text(". . . 0.4 0.5 0.6\nstar 0 1 0\nat name@domain.com 1 1 1\n\u5317\u4eac 0.5 0.25 0\nstar 9 9 9\n")
+    name = f"word-vectors:{path}"
+    network = loaded(name, device="cpu").model.network
+    assert list(network.vectors.key_to_index) == [". . .", "star", "at name@domain.com", "\u5317\u4eac"]
+    np.testing.assert_allclose(network.vectors[". . ."], [0.4, 0.5, 0.6], atol=1e-6)
+    np.testing.assert_allclose(embed(name, "Star")[0], [0, 1, 0])
+    assert list(loaded(f"{name}?most_words=2", device="cpu").model.network.vectors.key_to_index) == [". . .", "star"]
+    path.write_text("star 0 1 0\nmoon 0 1 zero\n")
+    with pytest.raises(MissingWeights, match="the word vectors are damaged"):
+        loaded(name, device="cpu")
+
+
 # Folders that are not what they should be.
 
 
@@ -431,14 +510,25 @@ def test_a_projection_that_is_pickled_is_refused_unless_trusted(tmp_path):
 
 
 def test_tensors_that_are_missing_are_never_random(tmp_path):
-    from safetensors.torch import load_file, save_file
+    pooled, whole = tmp_path / "pooled", tmp_path / "whole"
+    for folder, name in (
+        (pooled, tiny.save_pooled(pooled, kind="bert", pooling="mean")),
+        (whole / "model", tiny.save_sentence(whole)),
+    ):
+        without(folder, "layer.1.")
+        with pytest.raises(MissingWeights, match="would be random numbers"):
+            embed(name, "cats")
 
-    name = tiny.save_pooled(tmp_path, kind="bert", pooling="mean")
-    tensors = load_file(tmp_path / "model.safetensors")
-    kept = {key: tensor for key, tensor in tensors.items() if "layer.1." not in key}
-    save_file(kept, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(MissingWeights, match="would be random numbers"):
-        embed(name, "cats")
+
+def test_tensors_that_no_vector_needs_may_be_missing(tmp_path):
+    for save in (tiny.save_sentence, partial(tiny.save_pooled, kind="bert", pooling="mean")):
+        folder = tmp_path / str(save)[:20]
+        wanted = embed(save(folder), "cats")[0]
+        copy = shutil.copytree(folder, tmp_path / "copy")
+        without(copy, "pooler.")
+        name = f"sentence-transformers:{copy / 'model'}" if (copy / "model").is_dir() else f"transformers-text:{copy}"
+        np.testing.assert_allclose(embed(name, "cats")[0], wanted, atol=1e-6)
+        shutil.rmtree(copy)
 
 
 def test_a_damaged_model_is_a_clear_error(tmp_path):

@@ -61,13 +61,21 @@ SIDES = {"height": 224, "width": 224}
 @pytest.mark.parametrize(
     ("seen", "by_short_side", "wanted"),
     [
-        ({"size": {"shortest_edge": 256}, "crop_size": SIDES}, True, FrameSpec(224, 224, "crop", 0.875)),
-        ({"size": 224, "crop_size": 224}, True, FrameSpec(224, 224, "crop")),
+        (
+            {"size": {"shortest_edge": 256}, "crop_size": SIDES},
+            True,
+            FrameSpec(224, 224, "crop", 0.875, cut_rounds_down=True),
+        ),
+        ({"size": 224, "crop_size": 224}, True, FrameSpec(224, 224, "crop", cut_rounds_down=True)),
         ({"size": 224, "crop_size": 224}, False, FrameSpec(224, 224, "stretch")),
         ({"size": SIDES, "crop_size": SIDES}, True, FrameSpec(224, 224, "stretch")),
         ({"size": {"height": 346, "width": 346}, "crop_size": SIDES}, False, FrameSpec(1280, 1280, "whole")),
         ({"size": SIDES, "do_center_crop": False}, False, FrameSpec(224, 224, "stretch")),
         ({"max_num_patches": 256}, False, FrameSpec(512, 512, "whole")),
+        (
+            {"size": SIDES, "do_center_crop": False, "resample": 2},
+            *(False, FrameSpec(224, 224, "stretch", interpolation="bilinear")),
+        ),
     ],
 )
 def test_settings_say_how_frames_get_their_size(seen: dict[str, Any], by_short_side: bool, wanted: FrameSpec):
@@ -147,3 +155,8 @@ def test_a_tower_without_its_tensors_is_refused(tmp_path: Path):
     save_file(kept, path, {"format": "pt"})
     with pytest.raises(MissingWeights, match="they would be random numbers"):
         loaded(name, device="cpu")
+
+
+def test_a_way_of_scaling_that_is_not_known_is_named():
+    with pytest.raises(UsageError, match="scale pictures in a way that is not known here: 5; known are nearest"):
+        frame_spec_of({"size": SIDES, "do_center_crop": False, "resample": 5})

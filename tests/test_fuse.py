@@ -1,12 +1,21 @@
 """How vectors of several kinds become one, and what that one can and cannot tell."""
 
+import re
+import tomllib
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.fuse import STILL_CHANGE, as_block, change_block, fuse_segment, lay_out, position_block, time_features
-from transforms.recipe import load_recipe
+from transforms.fuse.blocks import STILL_CHANGE, as_block, change_block, lay_out
+from transforms.fuse.pooling import TEMPERATURE, pool
+from transforms.fuse.positions import position_block, time_features
+from transforms.fuse.stage import fuse_segment
+from transforms.fuse.strategies import ClipParts, fusion_of
+from transforms.fusion_settings import FusionSettings
+from transforms.recipe import Recipe, load_recipe
 from transforms.records import (
     AudioStream,
     Clip,
@@ -102,6 +111,54 @@ def test_ids_depend_on_what_a_clip_is_and_on_nothing_else():
     assert len({point.id for point in fused()}) == 3
 
 
+BLOCKS = ("frame", "transcript", "ocr", "audio", "change", "position")
+subsets = st.lists(st.sampled_from(BLOCKS), min_size=1, unique=True)
+weights = st.fixed_dictionaries({name: st.floats(0.05, 2.0) for name in BLOCKS})
+
+
+def weighed(held: dict[str, float]) -> Recipe:
+    """A recipe that has every block, with these weights."""
+    audio = {"encoder": "conse:tf_efficientnet_lite2"}  # its dimensions are all that a layout asks for
+    return Recipe.of(RECIPE.settings() | {"audio": audio, "fusion": held})
+
+
+@given(query=subsets, clip=subsets, weight=weights, seed=st.integers(0, 1000))
+@settings(max_examples=60, deadline=None)
+def test_a_lookup_is_a_weighted_mean_of_cosines_over_the_blocks_that_both_have(query, clip, weight, seed):
+    """With all blocks on both sides, with any missing on either, and with any weights."""
+    recipe = weighed(weight)
+
+    def make(names, start):
+        rows = {name: unit(start + place) for place, name in enumerate(names)}
+        if "position" in rows:
+            rows["position"] = time_features(float(start), 0.3, recipe.fusion)
+        return rows
+
+    asked, held = make(query, seed), make(clip, seed + 5000)
+    score = float(lay_out(asked, recipe) @ lay_out(held, recipe))
+    square = {name: weight[name] ** 2 for name in BLOCKS}
+    shared = set(asked) & set(held)
+    expected = sum(square[name] * float(asked[name] @ held[name]) for name in shared)
+    expected /= np.sqrt(sum(square[name] for name in asked) * sum(square[name] for name in held))
+    assert score == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_clip_with_fewer_blocks_weighs_the_others_more():
+    """0.22 on a clip of pictures alone beats 0.30 on a clip that has every block: it is no exact weighted sum."""
+    recipe = weighed({name: getattr(RECIPE.fusion, name) for name in BLOCKS})
+    asked = {"frame": unit(1)}
+
+    def at(cosine):
+        aside = unit(2) - (unit(2) @ unit(1)) * unit(1)
+        return (cosine * unit(1) + np.sqrt(1 - cosine**2) * aside / np.linalg.norm(aside)).astype(np.float32)
+
+    full = {name: unit(10 + place) for place, name in enumerate(BLOCKS)} | {"frame": at(0.30)}
+    full["position"] = time_features(3.0, 0.1, recipe.fusion)
+    bare = {"frame": at(0.22), "position": full["position"]}
+    lookup = lay_out(asked, recipe)
+    assert float(lookup @ lay_out(bare, recipe)) > float(lookup @ lay_out(full, recipe))
+
+
 blocks = st.sampled_from([("frame",), ("transcript",), ("frame", "transcript"), ("frame", "transcript", "position")])
 
 
@@ -122,6 +179,18 @@ def test_the_lookup_computes_what_the_docs_say(query, clip, seed):
     expected = sum(weight[name] ** 2 * float(asked[name] @ held[name]) for name in shared)
     expected /= np.sqrt(sum(weight[name] ** 2 for name in asked)) * np.sqrt(sum(weight[name] ** 2 for name in held))
     assert float(lay_out(asked, RECIPE) @ lay_out(held, RECIPE)) == pytest.approx(expected, abs=1e-5)
+
+
+def docs_blocks(language: str) -> list[str]:
+    text = (Path(__file__).parents[1] / "docs/fusion.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_examples_of_the_docs_are_right():
+    (code,) = docs_blocks("python")
+    exec(compile(code, "docs/fusion.md", "exec"), {})
+    (recipe,) = docs_blocks("toml")
+    assert Recipe.of({"name": "docs", **tomllib.loads(recipe)}).fusion.strategy == "joint"
 
 
 def test_a_query_without_a_block_cannot_be_laid_out():
@@ -158,3 +227,49 @@ def test_position_counts_from_the_videos_own_start():
     shifted = position_block(SEGMENT, CLIPS[0], RECIPE.fusion)
     assert np.allclose(shifted, time_features(4.0, 4.0 / 24.0, RECIPE.fusion))
     assert np.linalg.norm(shifted) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_frames_are_pooled_as_the_recipe_says():
+    frames = units(1, 5)
+    mean = frames.mean(0) / np.linalg.norm(frames.mean(0))
+    np.testing.assert_allclose(pool(frames, FusionSettings()), mean, atol=1e-6)
+    top = frames.max(0)
+    np.testing.assert_allclose(pool(frames, FusionSettings(pooling="max")), top / np.linalg.norm(top), atol=1e-6)
+    scores = np.exp(frames @ mean / TEMPERATURE)
+    attended = (scores / scores.sum()) @ frames
+    found = pool(frames, FusionSettings(pooling="attention"))
+    np.testing.assert_allclose(found, attended / np.linalg.norm(attended), atol=1e-5)
+
+
+@given(count=st.integers(1, 6), seed=st.integers(0, 100))
+@settings(max_examples=30, deadline=None)
+def test_pooling_one_picture_gives_the_picture_and_any_number_a_unit_vector(count, seed):
+    for pooling in ("mean", "max", "attention"):
+        pooled = pool(units(seed, count), FusionSettings(pooling=pooling))
+        assert pooled.dtype == np.float32 and np.linalg.norm(pooled) == pytest.approx(1.0, abs=1e-5)
+        if count == 1:
+            np.testing.assert_allclose(pooled, units(seed)[0], atol=1e-6)
+
+
+def test_attention_forgets_the_frame_that_is_not_like_the_others():
+    shot = unit(1) + 0.3 * units(2, 7)
+    flash = unit(3)
+    frames = np.stack([*shot / np.linalg.norm(shot, axis=1, keepdims=True), flash]).astype(np.float32)
+    mean, attention = (pool(frames, FusionSettings(pooling=pooling)) for pooling in ("mean", "attention"))
+    assert float(attention @ flash) < float(mean @ flash) - 0.05
+    assert float(attention @ unit(1)) > float(mean @ unit(1))
+
+
+def test_a_clip_is_fused_again_from_what_is_stored():
+    for point in fused(texts=("hello", "", "bye")):
+        (again,) = fusion_of(RECIPE).fuse([ClipParts.of_point(point)], RECIPE)
+        np.testing.assert_allclose(again, point.vectors["clip"], atol=1e-6)
+
+
+def test_a_clip_that_has_nothing_but_blocks_that_weigh_nothing_has_no_clip_vector():
+    unseen = Recipe.of(RECIPE.settings() | {"fusion": {"frame": 0.0, "change": 0.0, "position": 0.0}})
+    parts = ClipParts({"frames": units(1, 2), "frame": unit(1)}, (0.0, 1.0), 0.0, 8.0, 4.0, 0.5)
+    assert fusion_of(unseen).fuse([parts], unseen) == [None]
+    timeless = Recipe.of(RECIPE.settings() | {"fusion": {"position_kind": "none"}})
+    silent = ClipParts({}, (), 0.0, 8.0, 4.0, 0.5)
+    assert fusion_of(timeless).fuse([silent], timeless) == [None]

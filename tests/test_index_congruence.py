@@ -15,7 +15,7 @@ from transforms.index import ledger
 from transforms.index.location import IndexLocation
 from transforms.index.memory import memory_store
 from transforms.index.open import open_writer
-from transforms.index.store import AnyOf, Between, Equals, HasVector, Query, VectorStore, Where
+from transforms.index.store import AnyOf, Between, Equals, HasId, HasVector, Query, VectorStore, Where
 from transforms.records import (
     ClipPoint,
     DenseVector,
@@ -109,6 +109,8 @@ def test_an_upserted_point_comes_back_as_it_was(store: VectorStore) -> None:
     held = dict(zip(back.vectors["words"].indices.tolist(), back.vectors["words"].values.tolist(), strict=True))
     assert held == {1: 0.5, 2: 2.0}
     assert store.retrieve([sent.id])[0].vectors == {}
+    assert set(store.retrieve([sent.id], vectors=("frames", "words"))[0].vectors) == {"frames", "words"}
+    assert set(next(iter(store.scroll(ALL, vectors=("frame",)))).vectors) == {"frame"}
 
 
 def test_an_upsert_replaces_vectors_and_payload_whole(store: VectorStore) -> None:
@@ -164,6 +166,8 @@ def test_delete_takes_the_matching_points_only(store: VectorStore) -> None:
         (Where(must_not=(HasVector("frame"),)), 3),
         (Where(must=(Equals("video_id", "a"),), must_not=(Equals("clip_index", 0), Equals("clip_index", 1))), 1),
         (Where(must=(Equals("video_id", "nobody"),)), 0),
+        (Where(must=(HasId((stable_id("a", 0), stable_id("b", 2), stable_id("nobody"))),)), 2),
+        (Where(must_not=(HasId((stable_id("a", 0),)),)), 5),
     ],
 )
 def test_counts_are_exact(store: VectorStore, where: Where, expected: int) -> None:

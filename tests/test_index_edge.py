@@ -111,6 +111,16 @@ def test_an_index_of_another_recipe_is_refused_and_both_are_named(location):
             open_writer(location, other)
 
 
+def test_an_index_of_another_quantization_says_which_and_the_cure(location):
+    open_writer(location, SCHEMA).close()
+    (first, *others) = SCHEMA.dense
+    other = replace(SCHEMA, dense=(replace(first, quantization="binary"), *others))
+    with pytest.raises(
+        RecipeMismatch, match=rf"{first.name} {first.quantization}.*not {first.name} binary.*in \[quanti"
+    ):
+        open_writer(location, other)
+
+
 @pytest.mark.parametrize(("version", "cure"), [(0, "ingest again"), (99, "newer Reelvec"), (None, "ingest again")])
 def test_an_index_of_another_format_says_what_to_do(location, version, cure):
     open_writer(location, SCHEMA).close()

@@ -10,7 +10,7 @@ from tests import generated_media as media
 from transforms.media.decode import decode
 from transforms.media.fit import size_of
 from transforms.media.probe import probe
-from transforms.records import Clip, FrameSpec, FrameWant
+from transforms.records import Clip, FrameSpec, FrameWant, Interpolation
 
 FITS = ("stretch", "crop", "pad", "whole")
 
@@ -60,6 +60,21 @@ def test_a_crop_is_what_resizing_and_cutting_the_middle_gives(tmp_path: Path):
     assert off.mean() < 1.5
     whole = np.asarray(image.fromarray(frame).resize((224, 224), image.Resampling.BICUBIC))
     assert np.abs(ours.astype(int) - whole).mean() > 10
+
+
+@pytest.mark.parametrize("way", ["bicubic", "bilinear", "lanczos", "nearest"])
+def test_frames_are_scaled_in_the_way_that_the_model_was_trained_with(tmp_path: Path, way: Interpolation):
+    image = pytest.importorskip("PIL.Image")
+    frame = np.random.default_rng(5).integers(0, 256, (300, 420, 3)).astype(np.uint8)  # noise tells them apart
+    path = png(tmp_path / "noise.png", frame)
+    (ours,) = pictures_of(path, FrameSpec(96, 96, "stretch", interpolation=way))
+
+    def off(other: str) -> float:
+        resized = image.fromarray(frame).resize((96, 96), image.Resampling[other.upper()])
+        return float(np.abs(ours.astype(int) - np.asarray(resized)).mean())
+
+    ways = ("bicubic", "bilinear", "lanczos", "nearest")
+    assert min(ways, key=off) == way, {other: off(other) for other in ways}
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,10 @@ def test_a_wheel_holds_the_three_packages_and_their_data(source: Path, tmp_path:
     assert {name.split("/")[0] for name in names} == {*PACKAGES, "reelvec-0.1.0.dist-info"}
     expected = {str(path.relative_to(ROOT)) for path in python_files(*PACKAGES)}
     recipes = {str(path.relative_to(ROOT)) for path in (ROOT / "transforms/recipes").glob("*.toml")}
-    assert recipes
-    assert expected | recipes | {f"{package}/py.typed" for package in PACKAGES} <= names
+    weights = {str(path.relative_to(ROOT)) for path in (ROOT / "transforms/encoders/data").iterdir()}
+    assert recipes and weights
+    assert expected | recipes | weights | {f"{package}/py.typed" for package in PACKAGES} <= names
+    assert "pipelines/generic_questions.txt" in names
     assert "Requires-Python: >=3.11" in metadata
     assert {"offline", "server", "dev"} <= set(re.findall(r"^Provides-Extra: (\S+)", metadata, re.MULTILINE))
 
@@ -58,7 +60,7 @@ def test_a_source_archive_leaves_the_tests_out(source: Path, tmp_path: Path) -> 
     with tarfile.open(build("sdist", source, tmp_path)) as archive:
         inside = {name.split("/")[1] for name in archive.getnames() if "/" in name}
     assert {*PACKAGES, "setup.py", "LICENSE", "constraints.txt"} <= inside
-    assert not {"tests", "benchmarks", "deploy", "examples"} & inside
+    assert not {"tests", "benchmarks", "deploy", "examples", "training"} & inside
 
 
 @pytest.mark.parametrize(
@@ -81,7 +83,7 @@ def loaded_after(code: str) -> list[str]:
     return done.stdout.rpartition("loaded:")[2].split()
 
 
-@pytest.mark.parametrize("folder", [*PACKAGES, "benchmarks", "examples", "tests"])
+@pytest.mark.parametrize("folder", [*PACKAGES, "benchmarks", "examples", "tests", "training"])
 def test_every_module_says_what_it_is(folder: str) -> None:
     silent = [str(path) for path in python_files(folder) if not ast.get_docstring(ast.parse(path.read_bytes()))]
     assert silent == []

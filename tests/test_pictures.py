@@ -10,7 +10,7 @@ from PIL import Image
 
 from transforms.encoders.pictures import opened_picture, prepared
 from transforms.errors import UsageError
-from transforms.records import FrameSpec
+from transforms.records import FrameSpec, Interpolation
 
 SQUARE = FrameSpec(32, 32, "stretch")
 
@@ -21,15 +21,20 @@ def waves(width: int, height: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("size", [(640, 360), (360, 640), (301, 299), (100, 50), (224, 224)])
-@pytest.mark.parametrize("fraction", [0.875, 0.95, 1.0])
-def test_a_crop_is_exactly_what_torchvision_cuts_out(size: tuple[int, int], fraction: float) -> None:
+@pytest.mark.parametrize(
+    ("fraction", "way"),
+    [(0.875, "bicubic"), (0.95, "bicubic"), (1.0, "bicubic"), (0.875, "bilinear"), (1.0, "lanczos"), (1.0, "nearest")],
+)
+def test_a_crop_is_exactly_what_torchvision_cuts_out(
+    size: tuple[int, int], fraction: float, way: Interpolation
+) -> None:
     transforms = pytest.importorskip("torchvision.transforms")
     short = int(224 / fraction)
     library = transforms.Compose(
-        [transforms.Resize(short, transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)]
+        [transforms.Resize(short, transforms.InterpolationMode(way)), transforms.CenterCrop(224)]
     )
     picture = Image.fromarray(waves(*size))
-    np.testing.assert_array_equal(prepared(picture, FrameSpec(224, 224, "crop", 224 / short)), library(picture))
+    np.testing.assert_array_equal(prepared(picture, FrameSpec(224, 224, "crop", 224 / short, way)), library(picture))
 
 
 def test_padding_leaves_black_around_all_of_the_picture() -> None:
@@ -100,16 +105,43 @@ def test_what_moves_or_is_no_picture_is_not_opened(tmp_path: Path) -> None:
     frames[0].save(tmp_path / "moves.gif", save_all=True, append_images=frames[1:])
     (tmp_path / "words.txt").write_text("no picture")
     assert opened_picture(tmp_path / "moves.gif") is None and opened_picture(tmp_path / "words.txt") is None
-    with pytest.raises(OSError):
+    with pytest.raises(UsageError, match=r"nothing\.png: No such file"):
         opened_picture(tmp_path / "nothing.png")
+    with pytest.raises(UsageError, match="Is a directory"):
+        opened_picture(tmp_path)
 
 
 def test_a_picture_that_was_cut_short_is_no_picture(tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
     Image.fromarray(waves(200, 200)).save(path)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises((UsageError, OSError)):
+    with pytest.raises(UsageError, match=r"cannot be read as a picture: .*cut\.png"):
         opened_picture(path)
+
+
+def test_deep_pictures_keep_their_greys(tmp_path: Path) -> None:
+    grey = waves(48, 40)[:, :, 0]
+    deep = grey.astype(np.uint16) * 257
+    wanted = prepared(grey, None)
+    path = tmp_path / "deep.png"
+    Image.fromarray(deep).save(path)
+    opened = opened_picture(path)
+    assert opened is not None
+    for kind in (deep, Image.fromarray(deep), opened, Image.fromarray(grey.astype(np.float32) / 255)):
+        np.testing.assert_allclose(prepared(kind, None).astype(int), wanted, atol=1)
+    with pytest.raises(UsageError, match="does not say what its white is"):
+        prepared(Image.fromarray(grey.astype(np.int32)), None)
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        prepared(Image.fromarray(grey.astype(np.float32)), None)
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (9_000, 30)])
+def test_a_long_thin_picture_is_cut_before_it_is_scaled(size: tuple[int, int]) -> None:
+    colours = np.zeros((size[1], size[0], 3), np.uint8)
+    rows, columns = (slice(side // 3, side // 3 * 2) if side > 100 else slice(None) for side in size[::-1])
+    colours[rows, columns] = (10, 20, 30)
+    found = prepared(Image.fromarray(colours), FrameSpec(32, 32, "crop", 0.875))
+    assert found.shape == (32, 32, 3) and (found == (10, 20, 30)).all()
 
 
 @pytest.mark.parametrize(
@@ -119,9 +151,10 @@ def test_a_picture_that_was_cut_short_is_no_picture(tmp_path: Path) -> None:
         (np.zeros((4, 4, 2), np.uint8), "a picture is"),
         (np.zeros((0, 4, 3), np.uint8), "a picture is"),
         (np.zeros(4, np.uint8), "a picture is"),
-        (np.zeros((4, 4, 3), np.int64), "uint8 or real numbers"),
+        (np.zeros((4, 4, 3), np.int64), "uint8, uint16 or real numbers"),
         (np.full((4, 4, 3), 2.0), "between 0 and 1"),
         (np.full((4, 4, 3), np.nan), "between 0 and 1"),
+        (Image.new("RGB", (0, 4)), "has a pixel at least"),
         (None, "a picture is"),
         (object(), "a picture is"),
         (["a", "b"], "a picture is"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.families.preprocessing import CASES, CONSE, FULL_SIZE, Difference, Prepares, decoded, difference, shown
 from transforms.encoders.encoder import Encoder
@@ -13,6 +14,8 @@ from transforms.encoders.registry import loaded
 VIDEO = "cat.mp4"
 #: What rounding and chroma make, in the networks' units; a cut half a pixel beside the library's adds to it.
 WHOLE_LIMIT, CUT_LIMIT = 0.03, 0.11
+#: What libraries round otherwise where they scale tensors instead of pictures.
+PICTURE_LIMIT = 0.005
 
 
 @pytest.fixture(scope="module", params=CASES, ids=str)
@@ -39,6 +42,18 @@ def test_a_model_sees_what_its_library_would_show_it(case: Prepares, folder: Pat
     assert found.mean < (WHOLE_LIMIT if spec.crop_fraction == 1.0 else CUT_LIMIT)
 
 
+def test_a_picture_from_python_is_shown_as_its_library_shows_it(
+    case: Prepares, folder: Path, encoder: Encoder, examples: Path
+):
+    spec = encoder.card.frame_spec
+    assert spec is not None
+    (full,) = decoded(examples / VIDEO, FULL_SIZE)
+    theirs = case.library(folder, [Image.fromarray(frame) for frame in full])
+    found = Difference.of(shown(encoder, np.stack([prepared(frame, spec) for frame in full])), theirs)
+    print(f"{case}: largest difference {found.largest:.4f}, mean difference {found.mean:.5f}")
+    assert found.mean < PICTURE_LIMIT
+
+
 def test_other_pictures_would_be_noticed(case: Prepares, folder: Path, encoder: Encoder, examples: Path):
     spec = encoder.card.frame_spec
     assert spec is not None
@@ -61,6 +76,4 @@ def test_vectors_of_real_weights_stay_where_they_are(video: str, examples: Path)
 
 
 def _resized(picture: np.ndarray, width: int, height: int):
-    from PIL import Image
-
     return Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)

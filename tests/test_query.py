@@ -8,9 +8,11 @@ import pytest
 
 from transforms.errors import UsageError
 from transforms.index.edge import EdgeStore
+from transforms.index.hits import Hit
+from transforms.index.late import by_deviation, distribution_based, fuse_rankings, weighted_sum
 from transforms.index.location import IndexLocation
 from transforms.index.memory import memory_store
-from transforms.index.query import Hit, fuse_rankings, search_clips
+from transforms.index.query import exact_scores, search_clips
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.records import ClipPoint, DenseVector, Float32, Schema, SparseVector, Vector, stable_id
 
@@ -119,7 +121,7 @@ def test_the_best_frame_beats_a_better_mean(store: VectorStore) -> None:
 
 @pytest.mark.parametrize("by", ["audio", "Frame", ""])
 def test_an_unknown_way_of_searching_is_refused_with_those_that_the_index_holds(store: VectorStore, by: str) -> None:
-    with pytest.raises(UsageError, match="auto, frame, frames, transcript, words"):
+    with pytest.raises(UsageError, match="auto, rrf, weighted, dbsf, frame, frames, transcript, words"):
         search_clips(store, {"frame": NORTH}, by=by, limit=1)
 
 
@@ -150,3 +152,72 @@ def test_what_is_only_the_least_bad_does_not_count_in_a_fusion(store: VectorStor
     assert names(search_clips(store, query, by="auto", limit=2))[0] == "hardly"
     counts = {"transcript": lambda hit: hit.score > 0.3}
     assert names(search_clips(store, query, by="auto", limit=2, counts=counts)) == ["seen", "hardly"]
+
+
+def ranking(by: str, **scores: float) -> list[Hit]:
+    return [Hit(name, score, by, {"uri": name}) for name, score in scores.items()]
+
+
+RANKINGS = {
+    "frame": ranking("frame", x=0.31, y=0.30, z=0.10),
+    "transcript": ranking("transcript", z=0.9, y=0.5),
+    "words": ranking("words", z=12.5),
+}
+
+
+def test_weights_decide_what_a_weighted_sum_ranks_first() -> None:
+    seen = weighted_sum(RANKINGS, {"frame": 1.0, "transcript": 0.5})
+    assert [(hit.id, hit.by) for hit in seen] == [("x", "frame"), ("y", "frame"), ("z", "transcript")]
+    assert [hit.score for hit in seen] == pytest.approx([2 / 3, 2 / 3 * 0.2 / 0.21, 1 / 3])
+    heard = weighted_sum(RANKINGS, {"frame": 1.0, "transcript": 1.5, "words": 0.0})
+    assert [hit.id for hit in heard] == ["z", "x", "y"]
+    assert {hit.id for hit in weighted_sum(RANKINGS, {"words": 1.0})} == {"z"}
+
+
+def test_equal_scores_and_single_hits_have_a_place_on_the_scale() -> None:
+    same = {"frame": ranking("frame", x=0.3, y=0.3)}
+    assert [hit.score for hit in weighted_sum(same, {"frame": 2.0})] == [1.0, 1.0]
+    assert by_deviation([0.3, 0.3]) == by_deviation([0.1, 0.1]) == [0.5, 0.5]
+    assert (by_deviation([7.0]), by_deviation([])) == ([0.5], [])
+
+
+def test_distribution_based_fusion_is_qdrants() -> None:
+    from qdrant_client import models
+    from qdrant_client.hybrid.fusion import distribution_based_score_fusion
+
+    responses = [
+        [models.ScoredPoint(id=hit.id, version=0, score=hit.score) for hit in hits] for hits in RANKINGS.values()
+    ]
+    theirs = {str(point.id): point.score for point in distribution_based_score_fusion(responses, limit=10)}
+    ours = {hit.id: hit.score for hit in distribution_based(RANKINGS)}
+    assert ours == pytest.approx(theirs)
+
+
+def test_every_fusion_ranks_the_clip_that_both_vectors_find_first(store: VectorStore) -> None:
+    store.upsert(
+        [
+            clip("seen", frame=NORTH),
+            clip("both", frame=between(NORTH, EAST, 0.95), transcript=UP),
+            clip("neither", frame=EAST, transcript=EAST),
+        ]
+    )
+    query = {"frame": NORTH, "transcript": UP}
+    for by in ("rrf", "weighted", "dbsf"):
+        assert names(search_clips(store, query, by=by, limit=3))[0] == "both"
+    only_seen = search_clips(store, query, by="weighted", limit=3, weights={"frame": 1.0})
+    assert names(only_seen) == ["seen", "both", "neither"]
+
+
+def test_the_scores_of_chosen_clips_are_exact_in_every_vector(store: VectorStore) -> None:
+    word, another = (SparseVector(np.array([i], np.uint32), np.ones(1, np.float32)) for i in (7, 8))
+    frames = np.stack([UP, between(NORTH, EAST, 0.8)])
+    points = [clip(f"other {n}", frame=EAST, words=another) for n in range(3)]
+    points += [clip("a", frame=between(NORTH, EAST, 0.6), frames=frames, words=word), clip("b", transcript=UP)]
+    store.upsert(points)
+    asked: dict[str, Vector] = {"frame": NORTH, "frames": NORTH, "transcript": UP, "words": word}
+    scores = exact_scores(store, [point.id for point in points[3:]], asked)
+    a, b = (scores[point.id] for point in points[3:])
+    assert (a["frame"], a["frames"]) == (pytest.approx(0.6, abs=1e-5), pytest.approx(0.8, abs=1e-5))
+    assert a["words"] > 0 and "transcript" not in a
+    assert b == {"transcript": pytest.approx(1.0, abs=1e-5)}
+    assert exact_scores(store, [], asked) == {}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.evaluate import evaluate
+from pipelines.asked import Asked
 from pipelines.questions import Question, check, lengths_of, read_copies, read_questions
 from pipelines.search import Searcher
 from tests.small_index import the_index, the_recipe, the_searcher  # noqa: F401  (fixtures)
@@ -36,11 +36,14 @@ def test_a_right_file_may_be_a_whole_uri(tmp_path: Path) -> None:
 
 
 def test_further_columns_are_handed_to_the_search_where_they_are_filled(tmp_path: Path) -> None:
-    rows = "a cat\torder\ta.mp4\ta rocket\t1:30\t1:00 2:00\na dog\tvisual\tb.mp4\t\t\t\n"
-    header = "query\tmodality\trelevant\tthen\tnear\tbetween\n"
-    first, second = read_questions(written(tmp_path, header + rows), media=tmp_path)
-    assert first.options == {"then": "a rocket", "near_seconds": 90.0, "between_seconds": (60.0, 120.0)}
-    assert second.options == {}
+    rows = (
+        "a cat\torder\ta.mp4\ta rocket\t60s\t\t1:00 2:00\na dog\tvisual\tb.mp4\t\t\t\t\nrain\tany\tc.mp4\t\t\t1:30\t\n"
+    )
+    header = "query\tmodality\trelevant\tthen\twithin\tnear\tbetween\n"
+    first, second, third = read_questions(written(tmp_path, header + rows), media=tmp_path)
+    assert first.options == {"then": "a rocket", "within_seconds": 60.0, "between_seconds": (60.0, 120.0)}
+    assert (second.options, third.options) == ({}, {"near_seconds": 90.0})
+    assert first.asked(by="rrf", limit=7) == Asked("a cat", by="rrf", limit=7, **first.options)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +63,8 @@ def test_further_columns_are_handed_to_the_search_where_they_are_filled(tmp_path
         (HEADER + "a cat\tvisual\ta.mp4\t5\t6\tnote\tmore\n", "line 2.*7 cells"),
         ("query\tmodality\trelevant\tbetween\na\torder\tb.mp4\t2:00 1:00\n", "line 2.*between.*ends after it starts"),
         ("query\tmodality\trelevant\tbetween\na\torder\tb.mp4\t2:00\n", "line 2.*between.*1:00 2:00"),
+        ("query\tmodality\trelevant\tthen\tnear\na\torder\tb.mp4\tc\t9\n", "line 2.*--then.* not with --near"),
+        ("query\tmodality\trelevant\twithin\na\torder\tb.mp4\t9\n", "line 2.*--within.*needs a --then"),
     ],
 )
 def test_a_broken_table_is_wrong_usage_and_names_the_line(tmp_path: Path, content: str, told: str) -> None:
@@ -100,12 +105,6 @@ def test_a_span_outside_every_right_video_is_named_with_its_line(searcher: Searc
     check([inside], lengths_of(searcher.reader, [inside]))
     with pytest.raises(UsageError, match=r"line 3 of q.tsv.*starts at 90.5 s.*90.50 s"):
         check([outside], lengths_of(searcher.reader, [outside]))
-
-
-def test_a_question_that_this_search_cannot_be_asked_is_wrong_usage(searcher: Searcher) -> None:
-    asked = Question("a cat", "visual", (uri_of_path("/films/zoo.ts"),), options={"sideways": "yes"})
-    with pytest.raises(UsageError, match="cannot search with 'sideways'"):
-        evaluate(searcher, [asked], by=["frame"])
 
 
 def test_copies_are_groups_and_every_other_file_stands_alone(tmp_path: Path) -> None:

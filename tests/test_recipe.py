@@ -5,6 +5,7 @@ import pytest
 from transforms.errors import MissingWeights, UsageError
 from transforms.recipe import Recipe, load_recipe
 
+FRAMES = "conse:tf_efficientnet_lite2"
 OFFLINE = load_recipe("offline")
 
 
@@ -88,6 +89,61 @@ def test_an_encoder_in_the_wrong_section_is_named(settings, says):
 def test_a_wrong_setting_is_named(settings, says):
     with pytest.raises(UsageError, match=says):
         Recipe.of(settings).schema()
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"name": None}, "name is|has a name.*None"),
+        ({"name": 5}, "a text.*name=5"),
+        ({"name": ""}, "has a name"),
+        ({"speech": ["a"]}, r"\[speech\] with a key.*\['a'\]"),
+        ({"frames": "x"}, r"\[frames\] with a key.*'x'"),
+        ({"frames": {"encoder": 5}}, r"\[frames\] encoder is a text in quotes: encoder=5"),
+        ({"frames": {"choice": 5}}, r"\[frames\] choice is a text in quotes: choice=5"),
+        ({"quantization": "int8"}, r"\[quantization\] with a key"),
+        ({"quantization": {"clip": ["int8"]}}, r"\[quantization\] clip is a text"),
+        ({"fusion": 5}, r"\[fusion\] with a key"),
+        ({"fusion": {"frame": "1.0"}}, r"\[fusion\] frame is a finite number: frame='1.0'"),
+        ({"fusion": {"frame": True}}, r"\[fusion\] frame is a finite number: frame=True"),
+        ({"fusion": {"frame": [1.0]}}, r"\[fusion\] frame is a finite number"),
+        ({"fusion": {"position_periods_seconds": 5.0}}, r"position_periods_seconds is a list of numbers"),
+        ({"fusion": {"position_periods_seconds": ["a"]}}, r"position_periods_seconds is a list of numbers"),
+        ({"segment": "8"}, r"\[segment\] with a key"),
+        ({"segment": {"clip_seconds": "8"}}, r"clip_seconds is a finite number: clip_seconds='8'"),
+        ({"segment": {"clip_seconds": True}}, r"clip_seconds is a finite number: clip_seconds=True"),
+        ({"segment": {"segment_seconds": float("inf")}}, r"segment_seconds is a finite number: segment_seconds=inf"),
+        ({"segment": {"clip_seconds": float("nan")}}, r"clip_seconds is a finite number"),
+        ({"frames": {"encoder": FRAMES, "precision": {"a": 1}}}, r"\[frames\] precision is a text.*\{'a': 1\}"),
+        ({"frames": {"encoder": FRAMES, "top_k": [[1]]}}, r"\[frames\] top_k is"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_with_its_section_and_key(settings, says):
+    with pytest.raises(UsageError, match=says):
+        Recipe.of({"name": "x", "frames": {"encoder": FRAMES}} | settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"frames": {}}, "names no encoder"),
+        ({"quantization": {"frmae": "int8"}}, "'frmae'.*it has frame, frames, clip"),
+        ({"quantization": {"transcript": "int8"}}, "'transcript'.*it has frame, frames, clip"),
+        ({"quantization": {"words": "int8"}}, "'words', which is no dense vector"),
+        ({"text": {"encoder": "sentence-transformers:all-MiniLM-L6-v2"}}, r"\[text\] has no text.*\[speech\] or"),
+        ({"words": {"encoder": "bm25:english"}}, r"\[words\] has no text.*\[speech\] or"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(settings, says):
+    with pytest.raises(UsageError, match=says):
+        Recipe.of({"name": "x", "frames": {"encoder": FRAMES}} | settings).schema()
+
+
+def test_a_recipe_file_of_another_encoding_is_named(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_bytes('name = "für"\n'.encode("latin-1"))
+    with pytest.raises(UsageError, match=r"mine\.toml.*UTF-8"):
+        load_recipe(str(mine))
 
 
 def test_an_unknown_recipe_names_the_known_ones(tmp_path):

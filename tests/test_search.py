@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.asked import Asked
 from pipelines.search import Searcher, SearchHit
 from tests.small_index import CLIPS, make_index, point, the_index, the_recipe, the_searcher  # noqa: F401  (fixtures)
 from transforms.encoders.light import text_vectors
@@ -31,6 +32,9 @@ from transforms.records import Schema
         ("the cappuccino has been brewed", "auto", "/films/kitchen %FF.mp4", "transcript"),
         ("a rocket on the launch pad", "auto", "/films/launch.mp4", "frames"),
         ("Quimby", "auto", "/films/zoo.ts", "words"),
+        ("the espresso is ready", "rrf", "/films/kitchen %FF.mp4", "frame"),
+        ("the espresso is ready", "weighted", "/films/kitchen %FF.mp4", "frame"),
+        ("the espresso is ready", "dbsf", "/films/kitchen %FF.mp4", "frame"),
     ],
 )
 def test_each_way_of_searching_finds_what_it_is_for(
@@ -52,6 +56,9 @@ def test_a_hit_says_where_it_is_in_the_words_that_scripts_rely_on(searcher: Sear
         "transcript",
         "clip_id",
         "screen_text",
+        "confidence",
+        "fits",
+        "why",
     ]
     assert told["video"] == "/films/kitchen %FF.mp4"
     assert (told["start_seconds"], told["end_seconds"]) == (8.0, 16.0)
@@ -78,12 +85,12 @@ def test_an_empty_question_is_wrong_usage(searcher: Searcher, text: str) -> None
 
 
 def test_an_unknown_way_of_searching_names_those_that_there_are(searcher: Searcher) -> None:
-    with pytest.raises(UsageError, match="auto, frame, transcript, ocr, clip, words, frames"):
+    with pytest.raises(UsageError, match="auto, frame, transcript, ocr, clip, words, frames, rrf, weighted, dbsf"):
         searcher.search("a cat", by="audio")
 
 
 def test_an_index_that_heard_nothing_cannot_be_searched_by_what_was_said(tmp_path: Path, recipe: Recipe) -> None:
-    silent = recipe.changed(speech_encoder="", ocr_encoder="")
+    silent = recipe.changed(speech_encoder="", ocr_encoder="", text_encoder="", words_encoder="")
     location = IndexLocation.parse(str(tmp_path / "silent.reelvec"))
     store = EdgeStore(location, silent.schema())
     store.upsert([point(silent, *CLIPS[0])])
@@ -140,3 +147,43 @@ def test_query_vectors_are_of_unit_length(searcher: Searcher) -> None:
         vector = searcher.query_vectors("a cat", by=by)[by]
         assert isinstance(vector, np.ndarray)
         assert float(np.linalg.norm(vector)) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_hit_says_how_well_it_fits_in_every_modality_that_it_has(searcher: Searcher) -> None:
+    (hit,) = searcher.search("the espresso is ready", limit=1)
+    assert set(hit.why) == {"frame", "frames", "transcript", "words"}
+    assert hit.why["transcript"] == pytest.approx(1.0, abs=1e-3)
+    assert hit.why["frame"] == pytest.approx(hit.why["frames"], abs=1e-5)  # it has one frame
+    (seen,) = searcher.search("a rocket on the launch pad", by="frame", limit=1)
+    assert dict(seen.why) == {"frame": pytest.approx(seen.score, abs=1e-5)}
+
+
+def test_weights_given_are_those_that_count(searcher: Searcher) -> None:
+    def first(**weights: float) -> str:
+        (hit,) = searcher.ask(Asked("a cat and the espresso", by="weighted", limit=1, weights=weights))
+        return hit.video
+
+    assert first(frame=1.0) == "/films/zoo.ts"
+    assert first(transcript=1.0) == "/films/kitchen %FF.mp4"
+    assert first(transcript=1.0, frame=0.0) == "/films/kitchen %FF.mp4"
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ({"frame": 0.0, "transcript": 0.0}, "more than 0; given: frame=0, transcript=0"),
+        ({"frame": -1.0}, "not negative: frame=-1"),
+        ({"frame": float("nan")}, "not negative: frame=nan"),
+        ({"audio": 1.0}, "no ranking is called 'audio'.*frame, transcript, ocr, words"),
+    ],
+)
+def test_weights_that_weigh_nothing_are_refused(searcher: Searcher, weights: dict[str, float], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        searcher.ask(Asked("a cat", by="weighted", weights=weights))
+    with pytest.raises(UsageError, match="belong to --by weighted"):
+        Asked("a cat", by="rrf", weights={"frame": 1.0})
+
+
+def test_a_corpus_without_sound_says_what_can_be_asked(searcher: Searcher) -> None:
+    with pytest.raises(UsageError, match="by 'audio'; it can by auto, frame, transcript"):
+        searcher.search("a siren", by="audio")

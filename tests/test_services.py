@@ -18,6 +18,7 @@ from PIL import Image
 
 from tests.families.tiny import clip, picture, sound
 from tests.service_servers import KEY, Asked, Fault, ServiceServer
+from transforms.encoders import spending
 from transforms.encoders.catalog import card
 from transforms.encoders.encoder import Encoder
 from transforms.encoders.network import ClipInput
@@ -219,12 +220,104 @@ def test_an_endpoint_without_keys_needs_none(server: ServiceServer, monkeypatch:
 
 @pytest.mark.parametrize(
     "options",
-    [{"key_variable": "sk-abc123"}, {"endpoint": "https://user:sk-abc123@host/v1"}, {"endpoint": "ftp://sk-abc123"}],
+    [
+        {"key_variable": "sk-abc123"},
+        {"endpoint": "https://user:sk-abc123@host/v1"},
+        {"endpoint": "ftp://sk-abc123"},
+        {"endpoint": "https://host/v1?token=sk-abc123"},
+        {"endpoint": "https://host/v1#sk-abc123"},
+        {"api_key": "sk-abc123"},
+        {"key_variable": "sk-abc123", "attempts": 0},
+        {"query_prompt": "sk-abc123", "send_media": "maybe"},
+        {"query_fields": "api_key:sk-abc123"},
+        {"document_fields": "Authorization:sk-abc123"},
+        {"document_fields": "user:sk-abc123,access-token"},
+        {"document_fields": "x_api_token:sk-abc123"},
+    ],
 )
 def test_a_key_in_a_name_is_refused_without_repeating_it(server: ServiceServer, options: dict[str, str]):
     with pytest.raises(UsageError) as caught:
         card(name_of("openai", server, **options))
     assert "sk-abc123" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["sk-\u043a\u043b\u044e\u0447", "sk-a\nb", "sk-a b", "sk-\x07"])
+def test_what_can_be_no_key_is_said_and_not_repeated(
+    family: str, server: ServiceServer, monkeypatch: pytest.MonkeyPatch, key: str
+):
+    variable = MODELS[family][3]
+    monkeypatch.setenv(variable, key)
+    with pytest.raises(MissingKey, match=variable) as caught:
+        encoder(family, server)
+    assert "sk-" not in str(caught.value) and not server.asked
+
+
+def test_a_key_is_taken_without_the_line_break_at_its_end(server: ServiceServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CO_API_KEY", f" {KEY}\n")
+    assert encoder("cohere", server).texts(["a cat"])
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(family: str, server: ServiceServer, status: int):
+    elsewhere = ServiceServer()
+    try:
+        server.always = Fault(status=status, headers={"Location": f"{elsewhere.url}/stolen"})
+        with pytest.raises(ServiceFailed, match=f"another address.*endpoint=.*{status}"):
+            encoder(family, server).texts(["a cat"])
+        assert len(server.asked) == 1 and not elsewhere.asked
+    finally:
+        elsewhere.close()
+
+
+def test_names_of_one_service_share_its_cap_until_a_new_run(server: ServiceServer):
+    one = encoder("cohere", server, max_requests=2)
+    other = encoder("cohere", server, max_requests=2, query_prompt="ask: ")
+    one.texts(["a cat"])
+    other.texts(["a dog"])
+    for model in (one, other):
+        with pytest.raises(SpendingCap, match="max_requests=2"):
+            model.texts(["a fish"])
+    encoder("cohere", server, max_requests=3).texts(["a bird"])  # a larger cap goes on
+    spending.start_again()
+    one.texts(["a fish"])
+    assert len(server.asked) == 4
+
+
+def test_another_service_or_key_has_a_cap_of_its_own(server: ServiceServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OTHER_API_KEY", KEY)
+    for options in ({}, {"key_variable": "OTHER_API_KEY"}):
+        encoder("cohere", server, max_requests=1, **options).texts(["a cat"])
+    encoder("gemini", server, max_requests=1).texts(["a cat"])
+    assert len(server.asked) == 3
+
+
+def test_questions_are_not_capped(server: ServiceServer):
+    model = encoder("gemini", server, max_requests=1)
+    with spending.questions():
+        for place in range(3):
+            model.texts([f"question {place}"], "query")
+    model.texts(["a cat"])
+    with pytest.raises(SpendingCap):
+        model.texts(["a dog"])
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=429, headers={"Retry-After-Ms": "700"}),
+        Fault(
+            status=429,
+            body='{"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "'
+            + "quota " * 90
+            + '", "details": '
+            '[{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.7s"}]}}',
+        ),
+    ],
+)
+def test_other_ways_of_saying_when_are_understood(family: str, server: ServiceServer, fault: Fault):
+    server.faults = [fault]
+    encoder(family, server).texts(["a cat"])
+    assert waits_seconds(server.asked)[0] >= 0.7
 
 
 def test_spending_is_capped_and_retries_count(family: str, server: ServiceServer):

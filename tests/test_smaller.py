@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from pipelines.embedder import load
 from pipelines.fit import fit_pca, fit_texts
@@ -11,6 +12,7 @@ from pipelines.search import Searcher
 from tests.small_index import the_index, the_recipe  # noqa: F401  (fixtures)
 from transforms.encoders.catalog import card
 from transforms.encoders.reduce import Reduction, fit_components, load_components, save_components
+from transforms.encoders.registry import load_encoder
 from transforms.errors import MissingWeights, UsageError
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_writer
@@ -95,3 +97,28 @@ def test_a_store_answers_with_every_quantization(tmp_path: Path, kind: Quantizat
 def test_a_searcher_still_answers_beside(index: str) -> None:
     with Searcher(index) as searcher:
         assert searcher.search("espresso", by="words")
+
+
+@pytest.mark.parametrize(
+    ("mean", "components", "says"),
+    [
+        (np.zeros(384), np.zeros((2, 12)), r"no components of vectors.*mean \(384,\), components \(2, 12\)"),
+        (np.zeros(384), np.full((2, 384), np.nan), "no components of vectors.*finite"),
+        (np.zeros(12), np.eye(12)[:2], "components of vectors of 12 dimensions; those of .* have 384"),
+        (np.zeros(384), np.zeros((0, 384)), "no components of vectors"),
+    ],
+)
+def test_components_of_other_vectors_are_refused_before_anything_is_encoded(tmp_path, mean, components, says):
+    path = tmp_path / "pca.safetensors"
+    save_file({"mean": mean.astype(np.float32), "components": components.astype(np.float32)}, path)
+    with pytest.raises((MissingWeights, UsageError), match=says):
+        card(f"{TEXT}?pca={path}")
+
+
+def test_components_that_change_between_description_and_load_are_refused(tmp_path):
+    path = tmp_path / "pca.safetensors"
+    save_components(Reduction(mean=np.zeros(384, np.float32), components=np.eye(384, dtype=np.float32)[:4]), path)
+    described = card(f"{TEXT}?pca={path}")
+    save_components(Reduction(mean=np.zeros(384, np.float32), components=np.eye(384, dtype=np.float32)[:5]), path)
+    with pytest.raises(MissingWeights, match="not those that the encoder was described with"):
+        load_encoder(described, "cpu")

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,17 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from tests.families.image import save_timm
 from tests.hub_server import Hub, hub_server, s3_server
+from tests.test_encoders_objects import save_rt_detr
 from transforms.encoders import hub as cache
 from transforms.encoders import weights
 from transforms.encoders.hub import locate
 from transforms.encoders.lock import Lock, Locked, LockedFile, apply, lock_path, read_lock, write_lock
 from transforms.encoders.names import Name
 from transforms.encoders.pull import pull
-from transforms.encoders.remote import Remote, wanted
+from transforms.encoders.pull_bucket import Bucket
+from transforms.encoders.remote import Remote, growing, wanted
 from transforms.errors import DiskFull, MissingWeights, UsageError
 from transforms.recipe import load_recipe
 
@@ -193,6 +197,10 @@ def test_a_damaged_file_is_mended_by_the_next_pull(machine: Machine):
         ("clap:org/pickled", 2, "pytorch_model.bin only, which can run code"),
         ("clap:org/empty", 2, r"holds no weights (*.safetensors): README.md"),
         ("clap:..", 2, "no hub id"),
+        ("clap:org/evil", 2, "not to be trusted, nothing of it was taken: file='../../evil.json'"),
+        ("imagebind:x", 2, "imagebind:x cannot be used, on no machine: the package imagebind of PyPI is an empty"),
+        ("passt:x", 2, "needs torchaudio"),
+        ("languagebind:org/x", 2, "needs transformers < 5"),
         ("clop:org/tiny", 2, "unknown family of encoders 'clop'; did you mean clap"),
     ],
 )
@@ -201,6 +209,7 @@ def test_what_cannot_be_pulled_is_said_in_one_sentence(machine: Machine, name: s
     machine.hub.gated.add("org/gated")
     machine.hub.put("org/pickled", {"config.json": b"{}", "pytorch_model.bin": b"pickled"})
     machine.hub.put("org/empty", {"README.md": b"soon"})
+    machine.hub.put("org/evil", {**FILES, "../../evil.json": b"{}"})
     ran = machine.pull(name)
     assert (ran.code, said in ran.err) == (code, True), ran.err
     assert len(ran.err.strip().splitlines()) == 1
@@ -267,6 +276,68 @@ def test_a_recipe_is_locked_and_keeps_its_revision_when_the_hub_moves_on(machine
     assert changed is not None and changed.encoders[NAME].revision == newest
     assert locate(Name.parse(apply(NAME, lock)), MODEL).name == commit
     assert locate(Name.parse(NAME), MODEL).name == newest
+
+
+def test_a_recipe_is_locked_whatever_the_order_of_its_options(machine: Machine, tmp_path: Path):
+    recipe = recipe_of(tmp_path, f"{NAME}?unsafe=true&precision=bf16")
+    ran = machine.run("weights", "pull", "--recipe", str(recipe))
+    assert ran.code == 0 and "locked in" in ran.out, ran.err
+    (encoder,) = load_recipe(str(recipe)).encoder_names
+    assert f"@{machine.hub.commit_of(MODEL, 'main')}?" in encoder
+
+
+def test_an_empty_lock_is_called_empty(machine: Machine):
+    ran = machine.run("weights", "pull", "--recipe", "offline")
+    assert "nothing to lock" in ran.out and "locked in" not in ran.out
+
+
+def test_the_parts_of_an_encoder_are_pulled_and_locked_with_it(machine: Machine, tmp_path: Path):
+    def files(save: Any) -> dict[str, bytes]:
+        folder = tmp_path / save.__name__
+        folder.mkdir()
+        saved = Path(save(folder).partition(":")[2].partition("?")[0])
+        return {path.relative_to(saved).as_posix(): path.read_bytes() for path in saved.rglob("*") if path.is_file()}
+
+    def save_crops(folder: Path) -> str:
+        return save_timm(folder, "test_vit")
+
+    machine.hub.put("org/detector", files(save_rt_detr))
+    crops = files(save_crops)
+    commit = machine.hub.put("org/crops", crops)
+    recipe = tmp_path / "my.toml"
+    recipe.write_text('name = "my"\n[objects]\nencoder = "objects:org/detector"\ncrops = "timm:org/crops"\n')
+    ran = machine.run("weights", "pull", "--recipe", str(recipe))
+    assert ran.code == 0, ran.err
+    locked = load_recipe(str(recipe))
+    assert Name.parse(locked.objects_encoder).option("crops") == f"timm:org/crops@{commit}"
+    before = locked.vector_fingerprints()
+    machine.hub.put("org/crops", {**crops, "README.md": b"---\nlicense: mit\n---\n"})
+    machine.hub.put("org/crops", {**crops, "model.safetensors": crops["model.safetensors"][:-1] + b"\x01"})
+    assert machine.pull("timm:org/crops").code == 0  # the default revision is another one now
+    assert load_recipe(str(recipe)).vector_fingerprints() == before
+
+
+def test_a_lock_pins_both_towers_and_the_texts_of_class_names(machine: Machine):
+    locked = Lock({name: Locked(name, "c" * 40, ()) for name in ("dpr:org/passages", "clap:org/words", "dpr:org/ask")})
+    dpr = Name.parse(apply("dpr:org/ask?context=org/passages", locked))
+    assert (dpr.revision, dpr.option("context"), dpr.option("context_revision")) == (
+        "c" * 40,
+        "org/passages",
+        "c" * 40,
+    )
+    conse = Name.parse(apply("conse:timm/resnet50?text=clap:org/words", locked))
+    assert (conse.revision, conse.option("text")) == ("", f"clap:org/words@{'c' * 40}")
+    assert apply("conse:tf_efficientnet_lite2", locked) == "conse:tf_efficientnet_lite2"
+
+
+def test_pulls_of_one_model_at_once_bring_it_once(machine: Machine):
+    large = save({"weight": np.random.default_rng(0).normal(size=2_000_000).astype(np.float32)})
+    machine.hub.put("org/large", {**FILES, "model.safetensors": large})
+    with ThreadPoolExecutor(3) as pool:
+        ran = list(pool.map(lambda _: machine.pull("clap:org/large"), range(3)))
+    assert [one.code for one in ran] == [0, 0, 0], [one.err for one in ran]
+    assert len(machine.hub.fetched("model.safetensors")) == 1
+    assert len(list((machine.home / "hf/hub/models--org--large/blobs").iterdir())) == len(TAKEN)  # no lock, no part
 
 
 def test_a_locked_pull_refuses_other_bytes_under_the_same_commit(machine: Machine, tmp_path: Path):
@@ -507,6 +578,43 @@ def test_a_bucket_goes_on_where_it_was_cut_off(bucket: Any, tmp_path: Path, monk
     assert (locate(Name.parse(BUCKET), BUCKET) / "model.safetensors").read_bytes() == TENSORS
 
 
+def test_a_damaged_beginning_of_a_buckets_file_is_not_gone_on_with(bucket: Any, tmp_path: Path):
+    folder = tmp_path / "reelvec/buckets/memory/models/tiny"
+    (one,) = (file for file in Bucket.at("memory://models/tiny").files if file.file == "model.safetensors")
+    part = growing(folder / one.file, one)
+    for noted in ("", f"7 {hashlib.sha256(b'SAFETEN').hexdigest()}", "seven"):
+        part.write_bytes(b"GARBAGE")
+        part.with_name(f"{part.name}.sha256").write_text(noted)
+        pull([BUCKET])
+        assert (folder / one.file).read_bytes() == TENSORS
+        (folder / one.file).unlink()
+        part.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [TENSORS[:100], TENSORS[:-1] + b"\xff"])
+def test_a_damaged_copy_of_a_bucket_is_mended_by_the_next_pull(bucket: Any, damage: bytes):
+    pull([BUCKET])
+    path = locate(Name.parse(BUCKET), BUCKET) / "model.safetensors"
+    path.write_bytes(damage)
+    assert pull([BUCKET])[0].downloaded_bytes == len(TENSORS)
+    assert path.read_bytes() == TENSORS
+
+
+def test_what_a_bucket_no_longer_has_is_removed_from_its_copy(bucket: Any):
+    bucket.mv("/models/tiny/model.safetensors", "/models/tiny/model-00001-of-00001.safetensors")
+    pull([BUCKET])
+    folder = locate(Name.parse(BUCKET), BUCKET)
+    bucket.mv("/models/tiny/model-00001-of-00001.safetensors", "/models/tiny/model.safetensors")
+    pull([BUCKET])
+    assert sorted(path.name for path in folder.iterdir()) == TAKEN
+
+
+def test_names_that_share_a_bucket_keep_each_others_files(bucket: Any):
+    other = f"{BUCKET}?unsafe=true&file=pytorch_model.bin"
+    pull([BUCKET, other])
+    assert [one.downloaded_bytes for one in pull([BUCKET, other])] == [0, 0]
+
+
 def test_a_single_file_of_a_bucket_is_copied(bucket: Any, tmp_path: Path):
     bucket.pipe("/models/glove.txt", b"a 1 2")
     name = "word-vectors:memory://models/glove.txt"
@@ -537,7 +645,7 @@ def test_a_bucket_of_s3_is_copied_through_its_own_protocol(machine: Machine):
     ("file", "version"), [("../x", "0" * 40), ("a//b", "0" * 40), ("/etc/x", "0" * 40), ("a", "../x"), ("a", "")]
 )
 def test_a_server_cannot_name_a_place_outside_of_the_model(file: str, version: str):
-    with pytest.raises(ValueError, match="not to be trusted"):
+    with pytest.raises(MissingWeights, match="not to be trusted"):
         Remote(file, 1, version)
 
 

@@ -76,6 +76,7 @@ def encode_segment(segment: Segment, media: Media, models: Models) -> Encoded:
         "speech": _sound_vectors("sound", clips, media, models),
         "video": _clip_vectors("video", clips, media, models),
         "motion": _clip_vectors("motion", clips, media, models),
+        "clip": _joint_vectors(clips, media, models, [_words(*both) for both in zip(spoken, screen, strict=True)]),
         "objects": [np.stack([found.vector for found, _ in own]) if own else None for own in objects],
     }
     return Encoded(
@@ -156,7 +157,25 @@ def _sound_vectors(section: str, clips: Sequence[Clip], media: Media, models: Mo
     return _spread(own, encoder.sounds, lambda sounds, rows: health.check_sounds(sounds, rows, encoder.card))
 
 
-def _clip_vectors(section: str, clips: Sequence[Clip], media: Media, models: Models) -> list[Vector | None]:
+def _words(said: str, shown: str) -> str:
+    """What is said and shown in a clip, as one text."""
+    return "\n".join(filter(None, (said, shown)))
+
+
+def _joint_vectors(clips: Sequence[Clip], media: Media, models: Models, words: Sequence[str]) -> list[Vector | None]:
+    """Pictures and words of each clip by the encoder that takes them together; words alone without a picture."""
+    encoder = models.get("joint")
+    if encoder is None:
+        return [None] * len(clips)
+    together = _clip_vectors("joint", clips, media, models, words)
+    unseen = [text if text and vector is None else None for text, vector in zip(words, together, strict=True)]
+    alone = _spread(unseen, encoder.texts, lambda said, rows: health.check_texts(said, rows, encoder.card))
+    return [other if vector is None else vector for vector, other in zip(together, alone, strict=True)]
+
+
+def _clip_vectors(
+    section: str, clips: Sequence[Clip], media: Media, models: Models, words: Sequence[str] = ()
+) -> list[Vector | None]:
     from transforms.encoders.network import ClipInput
 
     encoder, shown = models.get(section), _pictures(section, media, models)
@@ -165,11 +184,14 @@ def _clip_vectors(section: str, clips: Sequence[Clip], media: Media, models: Mod
     audio = media.sounds.get(encoder.card.sample_rate_hz or 0)
     own = [
         ClipInput(
-            shown.pixels[list(chosen)], shown.pts_seconds[list(chosen)], sound_of_clip(audio, clip) if audio else None
+            shown.pixels[list(chosen)],
+            shown.pts_seconds[list(chosen)],
+            sound_of_clip(audio, clip) if audio else None,
+            text,
         )
         if chosen
         else None
-        for clip, chosen in zip(clips, shown.clip_frames, strict=True)
+        for clip, chosen, text in zip(clips, shown.clip_frames, words or [""] * len(clips), strict=True)
     ]
     return _spread(own, encoder.clips, lambda seen, rows: health.check_clips(seen, rows, encoder.card))
 

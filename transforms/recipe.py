@@ -16,8 +16,10 @@ from transforms.encoders.lock import Lock, apply, lock_path, read_lock
 from transforms.encoders.names import Name
 from transforms.encoders.services import require_key
 from transforms.errors import UsageError
+from transforms.fusion_settings import FusionSettings as FusionSettings
 from transforms.media.choice import FrameChoice
 from transforms.records import DenseVector, FrameWant, Quantization, Schema
+from transforms.written import check_kinds
 
 #: Raised when the code makes other vectors or payloads from the same settings.
 REVISION = 2
@@ -44,24 +46,6 @@ class SegmentSettings:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class FusionSettings:
-    """Weights of the blocks of the `clip` vector, in this order, and the periods of its position block."""
-
-    frame: float = 1.0
-    transcript: float = 0.8
-    ocr: float = 0.6
-    audio: float = 0.6
-    change: float = 0.4
-    position: float = 0.4
-    position_periods_seconds: tuple[float, ...] = (60.0, 600.0, 3600.0, 36000.0)
-    position_periods_fraction: tuple[float, ...] = (2.0, 1.0, 0.5, 0.25)
-
-    @property
-    def position_dimensions(self) -> int:
-        return 2 * (len(self.position_periods_seconds) + len(self.position_periods_fraction))
-
-
 #: A recipe's sections that name an encoder: what the encoder must take, and the vectors that it fills.
 SECTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "frames": ("image", ("frame", "frames")),
@@ -74,8 +58,12 @@ SECTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "video": ("clip", ("video",)),
     "objects": ("objects", ("objects",)),
     "motion": ("clip", ("motion",)),
+    "joint": ("clip", ("clip",)),  # pictures and words of a clip in one input
 }
 
+
+#: What decides which frames a joint vector has seen, its words included.
+_SEEN = ("joint", "ocr")
 
 _QUANTIZATION: tuple[tuple[str, Quantization], ...] = (("clip", "int8"),)
 
@@ -100,6 +88,7 @@ class Recipe:
     video_encoder: str = ""
     objects_encoder: str = ""
     motion_encoder: str = ""
+    joint_encoder: str = ""  # with [fusion] strategy = "joint"
     fusion: FusionSettings = FusionSettings()
     quantization: tuple[tuple[str, Quantization], ...] = _QUANTIZATION  # by vector
 
@@ -109,37 +98,59 @@ class Recipe:
             _check_family(section, encoder)
         if (self.speech_encoder or self.ocr_encoder) and not self.text_encoder:
             raise UsageError(f"a recipe with speech or ocr needs a text encoder too: recipe={self.name!r}")
+        if bool(self.joint_encoder) != (self.fusion.strategy == "joint"):
+            raise UsageError(
+                f'[joint] encoder and [fusion] strategy = "joint" go together: encoder={self.joint_encoder!r}, '
+                f"strategy={self.fusion.strategy!r}"
+            )
         for vector, kind in self.quantization:
             if kind not in ("none", "int8", "binary", "product"):
                 raise UsageError(f"vectors are quantized to none, int8, binary or product: {vector}={kind!r}")
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Self:
-        """The recipe that `settings()` or a TOML file describes; raises UsageError for unknown keys.
+        """The recipe that `settings()` or a TOML file describes.
 
-        What a section holds beside `encoder` and `choice` are options of its encoder.
+        What a section holds beside `encoder` and `choice` are options of its encoder. Raises UsageError for unknown
+        keys, values of another kind, and settings that would have no effect.
         """
         known = ("name", "segment", "fusion", "quantization", *SECTIONS)
         for key in settings:
             if key not in known:
                 raise UsageError(f"a recipe has no such part: {key!r}; it has {', '.join(known)}")
-        fusion: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list | tuple) else float(value)
-            for key, value in settings.get("fusion", {}).items()
-        }
+        check_kinds(settings, {"segment": asdict(SegmentSettings()), "fusion": asdict(FusionSettings())})
         encoders = {_field_of(section): _encoder_of(section, settings.get(section, {})) for section in SECTIONS}
         quantized = {**dict(_QUANTIZATION), **settings.get("quantization", {})}
         try:
-            return cls(
+            made = cls(
                 name=settings["name"],
                 segment=SegmentSettings(**settings.get("segment", {})),
                 choice=settings.get("frames", {}).get("choice", "every:1s"),
-                fusion=FusionSettings(**fusion),
+                fusion=FusionSettings.of(settings.get("fusion", {})),
                 quantization=tuple(sorted(quantized.items())),
                 **encoders,
             )
         except (KeyError, TypeError) as error:
             raise UsageError(f"a recipe is not complete or has a setting too many: {error}") from error
+        made._check_effects(settings.get("quantization", {}))
+        return made
+
+    def _check_effects(self, quantized: Mapping[str, str]) -> None:
+        """Raise UsageError for what would be passed over in silence."""
+        named = self.encoders()
+        if not named:
+            raise UsageError(
+                f"the recipe {self.name!r} names no encoder, so it makes no vectors; name one, e.g. in [frames]: "
+                'encoder = "conse:tf_efficientnet_lite2"'
+            )
+        vectors = [vector for section in named if section not in ("text", "words") for vector in SECTIONS[section][1]]
+        vectors += [vector for vector, gives in (("transcript", "speech"), ("ocr", "ocr")) if gives in named]
+        for vector in quantized:
+            if vector not in (*vectors, "clip"):
+                raise UsageError(
+                    f"[quantization] names {vector!r}, which is no dense vector of the recipe {self.name!r}; "
+                    f"it has {', '.join((*vectors, 'clip'))}"
+                )
 
     def settings(self) -> dict[str, Any]:
         """The recipe as plain values, as a TOML file would hold them; `of` reads it back."""
@@ -148,9 +159,7 @@ class Recipe:
             "segment": asdict(self.segment),
             **{section: {"encoder": encoder} for section, encoder in self.encoders().items()},
             "frames": {"choice": self.choice, "encoder": self.frame_encoder},
-            "fusion": {
-                key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self.fusion).items()
-            },
+            "fusion": self.fusion.plain(),
             "quantization": dict(self.quantization),
         }
 
@@ -183,6 +192,13 @@ class Recipe:
                 require_key(Name.parse(encoder))
             if section == "motion" and found.modality != "motion":
                 raise UsageError(f"[motion] wants an encoder of motion; {encoder} belongs into [video]")
+            if section == "joint" and not found.takes_words:
+                raise UsageError(
+                    f"[joint] wants an encoder that takes pictures and words in one input, as qwen3-vl and "
+                    f"embedding-gemma do; {encoder} takes them one by one"
+                )
+        named = {name: card(encoder) for name, encoder in self.encoders().items()}
+        self.fusion.check_trained(self.name, self.vector_fingerprints, named.get("text"), named.get("frames"))
 
     @property
     def segmenter(self) -> str:
@@ -200,7 +216,7 @@ class Recipe:
 
     def frame_wants(self) -> tuple[FrameWant, ...]:
         """Every set of frames that decoding must give, each once."""
-        wants = (self.frame_want(section) for section in ("frames", "ocr", "video", "objects", "motion"))
+        wants = (self.frame_want(section) for section in ("frames", "ocr", "video", "objects", "motion", "joint"))
         return tuple(dict.fromkeys(want for want in wants if want is not None))
 
     def sample_rates_hz(self) -> tuple[int, ...]:
@@ -228,9 +244,24 @@ class Recipe:
         if "words" in own and read:
             every = [part for parts in read.values() for part in parts]
             prints["words"] = _hash(REVISION, self.segmenter, *every, own["words"].fingerprint)
-        blocks = [prints[name] for name in ("frame", "transcript", "ocr", "audio") if name in prints]
-        prints["clip"] = _hash(REVISION, *blocks, json.dumps(self._fusion_of_blocks(), sort_keys=True))
+        if self.fusion.pooling != "mean" and "frame" in prints:
+            decides = self.fusion.decides()
+            prints["frame"] = _hash(prints["frame"], decides["pooling"], decides.get("pooling_file", ""))
+        prints["clip"] = self._clip_print(prints)
         return prints
+
+    def _clip_print(self, prints: Mapping[str, str]) -> str:
+        """What decides the vector `clip`, given what decides the others."""
+        if self.fusion.strategy == "joint":
+            model = card(self.joint_encoder)
+            read = [card(name).fingerprint for name in (self.speech_encoder, self.ocr_encoder) if name]
+            looks = [self._look(section, card(name)) for section, name in self.encoders().items() if section in _SEEN]
+            return _hash(REVISION, "joint", self.segmenter, *looks, model.fingerprint, *read)
+        if self.fusion.strategy == "head":
+            tokens = [f"{name}={prints[name]}" for name in ("frames", "transcript", "ocr", "audio") if name in prints]
+            return _hash(REVISION, "head", *tokens, self.fusion.decides()["head"])
+        blocks = [prints[name] for name in ("frame", "transcript", "ocr", "audio") if name in prints]
+        return _hash(REVISION, *blocks, json.dumps(self._fusion_of_blocks(), sort_keys=True))
 
     def _look(self, section: str, own: Card) -> tuple[str, ...]:
         """Which frames an encoder looks at; nothing for one that only listens."""
@@ -239,7 +270,7 @@ class Recipe:
     def _fusion_of_blocks(self) -> dict[str, Any]:
         """The settings of the fusion, without the weights of blocks that this recipe does not have."""
         absent = {"frame", "transcript", "ocr", "audio", "change"} - {name for name, _ in self.blocks()}
-        kept: dict[str, Any] = self.settings()["fusion"]
+        kept = self.fusion.decides()
         return {key: value for key, value in kept.items() if key not in absent - {"frame", "transcript", "change"}}
 
     @property
@@ -248,7 +279,18 @@ class Recipe:
         return _hash(*(f"{name}={print_}" for name, print_ in sorted(self.vector_fingerprints().items())))
 
     def schema(self) -> Schema:
-        """What the store must hold for this recipe. Raises UsageError, MissingPackage, MissingWeights."""
+        """What the store must hold for this recipe. Raises UsageError, MissingPackage, MissingWeights.
+
+        UsageError also for [text] and [words] without [speech] and [ocr]: they fill no vector of a clip. A trained
+        head is asked with texts.
+        """
+        idle = () if self.speech_encoder or self.ocr_encoder else ("text", "words")
+        for section in idle[1:] if self.fusion.strategy == "head" else idle:
+            if section in self.encoders():
+                raise UsageError(
+                    f"[{section}] has no text to work on in the recipe {self.name!r}: add [speech] or [ocr], "
+                    f"or leave [{section}] out"
+                )
         self.check()
         dense = [
             DenseVector(name, size, multi=multi, quantization=dict(self.quantization).get(name, "none"))
@@ -279,7 +321,19 @@ class Recipe:
             if encoder := self.encoders().get(section):
                 (vector,) = SECTIONS[section][1]
                 yield vector, card(encoder).dimensions, card(encoder).multivector
-        yield "clip", sum(size for _, size in self.blocks()), False
+        yield "clip", self._clip_dimensions(), False
+
+    def _clip_dimensions(self) -> int:
+        if self.fusion.strategy == "joint":
+            return card(self.joint_encoder).dimensions
+        if self.fusion.strategy == "head":
+            return self.fusion.trained("head").dimensions
+        return sum(size for _, size in self.blocks())
+
+    @property
+    def clip_encoder(self) -> str:
+        """The encoder whose texts are compared with `clip` as they are; "" where a text is laid out in its blocks."""
+        return {"joint": self.joint_encoder, "head": self.text_encoder}.get(self.fusion.strategy, "")
 
     def blocks(self) -> tuple[tuple[str, int], ...]:
         """The blocks of the `clip` vector in order: (name, dimensions)."""
@@ -293,7 +347,8 @@ class Recipe:
             blocks.append(("audio", card(self.audio_encoder).dimensions))
         if self.frame_encoder:
             blocks.append(("change", card(self.frame_encoder).dimensions))
-        return (*blocks, ("position", self.fusion.position_dimensions))
+        size = self.fusion.position_dimensions
+        return (*blocks, ("position", size)) if size else tuple(blocks)
 
     def changed(self, **settings: Any) -> Self:
         """The same recipe with other segment settings or another `choice`; None leaves a setting as it is."""
@@ -331,7 +386,9 @@ def _check_family(section: str, encoder: str) -> None:
     found = family(Name.parse(encoder).family)
     gives_text = ("speech", "ocr", "words")
     if (found.modality in gives_text or section in gives_text) and found.modality != section:
-        raise UsageError(f"[{section}] cannot be served by {encoder}: it is an encoder for {found.modality}")
+        raise UsageError(
+            f"[{section}] cannot be served by {Name.parse(encoder).shown}: it is an encoder for {found.modality}"
+        )
 
 
 def load_recipe(name: str, *, locked: bool = True) -> Recipe:
@@ -343,7 +400,10 @@ def load_recipe(name: str, *, locked: bool = True) -> Recipe:
         path = Path(name)
         if not path.is_file():
             raise UsageError(f"there is no recipe file {name!r}")
-        text = path.read_text()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the recipe {name!r} cannot be read, it is a text file in UTF-8: {error}") from error
     else:
         folder = files("transforms").joinpath("recipes")
         packaged = {item.name.removesuffix(".toml"): item for item in folder.iterdir()}

@@ -159,6 +159,9 @@ class Segment:
         return self.clips[-1].end_seconds
 
 
+Interpolation = Literal["bicubic", "bilinear", "lanczos", "nearest"]
+
+
 @dataclass(frozen=True, slots=True)
 class FrameSpec:
     """The pictures that an encoder wants: upright rgb24, `width` x `height` square pixels.
@@ -167,21 +170,26 @@ class FrameSpec:
     short side and cuts the middle out, "pad" scales the long side and fills the rest with black. "whole" keeps
     the shape: the picture is made smaller where its sides are longer than `width` and `height`, never larger.
     `crop_fraction` is the share of the scaled short side that "crop" keeps: 0.875 scales to 256 and cuts 224 out.
+    `interpolation` is how the model's own library scales, always with antialiasing. Where an odd number of pixels is
+    cut off, libraries differ by one: the cut is rounded to the nearest even place, or down with `cut_rounds_down`.
     """
 
     width: int
     height: int
     fit: Literal["stretch", "crop", "pad", "whole"] = "stretch"
     crop_fraction: float = 1.0
+    interpolation: Interpolation = "bicubic"
+    cut_rounds_down: bool = False
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1 or not 0.0 < self.crop_fraction <= 1.0:
             raise ValueError(f"a picture has a pixel at least, and a crop keeps some of it: {self}")
 
     @property
-    def crop_details(self) -> tuple[float, ...]:
-        """What a fingerprint adds for a crop that does not keep the whole short side."""
-        return () if self.crop_fraction == 1.0 else (self.crop_fraction,)
+    def details(self) -> tuple[float | str, ...]:
+        """What a fingerprint adds for a crop that does not keep the whole short side, and for another scaling."""
+        crop = () if self.crop_fraction == 1.0 else (self.crop_fraction,)
+        return (*crop, *(() if self.interpolation == "bicubic" else (self.interpolation,)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

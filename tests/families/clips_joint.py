@@ -95,7 +95,7 @@ def qwen3_vl_reference(folder: Path, kind: Kind, inputs: Sequence[Any]) -> Any:
             shown = shown.format("image")
             given = {"images": [one], "images_kwargs": {"size": {"shortest_edge": 4096, "longest_edge": 1_843_200}}}
         else:
-            shown = shown.format("video")
+            shown = shown.format("video") + one.words
             times = (one.pts_seconds - one.pts_seconds[0]) * 1000
             given = {
                 "videos": [one.frames],
@@ -221,7 +221,8 @@ def embedding_gemma_reference(folder: Path, kind: Kind, inputs: Sequence[Any]) -
             return {"images": [[one]]}
         if kind == "sound":
             return {"audio": [one.samples]}
-        return {"videos": [one.frames], "videos_kwargs": {"do_sample_frames": False}}
+        said = {"text": [f"<|video|> {one.words}"]} if one.words else {}
+        return {"videos": [one.frames], "videos_kwargs": {"do_sample_frames": False}, **said}
 
     with torch.inference_mode():
         rows = [model(**processor(**given(one), return_tensors="pt")).last_hidden_state[0].mean(0) for one in inputs]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +63,14 @@ def open_clip_reference(folder: Path, kind: Kind, inputs: Sequence[Any]) -> Any:
         return model.eval().encode_text(open_clip.get_tokenizer(f"local-dir:{folder}")(list(inputs)))
 
 
-def save_timm(folder: Path, architecture: str, options: str = "", classes: int = 10) -> str:
+def save_timm(folder: Path, architecture: str, options: str = "", classes: int = 10, **asked: Any) -> str:
     """A randomly initialised network of timm, in the hub's layout."""
     import timm
     from timm.models._hub import save_for_hf
 
     torch.manual_seed(0)
-    model = timm.create_model(architecture, num_classes=classes)
-    save_for_hf(model, str(folder), safe_serialization=True)
+    model = timm.create_model(architecture, num_classes=classes, **asked)
+    save_for_hf(model, str(folder), safe_serialization=True, model_args=asked)
     return f"timm:{folder}{options}"
 
 
@@ -93,6 +94,12 @@ def timm_reference(pool: Callable[[Any, Any], Any]) -> Callable[[Path, Kind, Seq
             return pool(model, Normalize(data["mean"], data["std"])(shown))
 
     return reference
+
+
+def pooled_by_timm(model: Any, shown: Any, pool: str) -> Any:
+    """What timm's own head makes of the features with `global_pool`."""
+    model.reset_classifier(0, global_pool=pool)
+    return model.forward_head(model.forward_features(shown))
 
 
 def side_by_side(model: Any, shown: Any) -> Any:
@@ -153,6 +160,15 @@ TINY = (
         timm_saver("test_resnet", "?pooling=max"),
         timm_reference(lambda model, shown: model.forward_features(shown).amax((2, 3))),
         label="resnet-max",
+    ),
+    *(
+        Tiny(
+            "timm",
+            timm_saver(network, f"?pooling={pool}"),
+            timm_reference(partial(pooled_by_timm, pool=pool)),
+            label=f"{network}-{pool}",
+        )
+        for network, pool in (("test_vit", "avg"), ("test_vit2", "max"), ("test_convnext", "max"))
     ),
     Tiny("timm", timm_saver("test_convnext"), timm_reference(lambda model, shown: model(shown)), label="convnext"),
     Tiny(

@@ -233,6 +233,36 @@ def mfcc_reference(folder: Path, kind: Kind, inputs: Sequence[Any]) -> Any:
     return np.stack(rows)
 
 
+def save_sound_events(folder: Path) -> str:
+    """Its real weights are packaged."""
+    return "sound-events:synthetic-v1"
+
+
+def sound_events_reference(folder: Path, kind: Kind, inputs: Sequence[Any]) -> Any:
+    """transformers' spectrogram, one sound at a time, and the packaged tensors."""
+    from safetensors.torch import load_file
+    from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+
+    from transforms.encoders.cards import SOUND_LABELS, SOUND_WEIGHTS
+    from transforms.encoders.catalog import card
+    from transforms.encoders.sound_network import SoundNetwork
+    from transforms.encoders.weights import locate
+
+    files = {one.file: locate(one) for one in card("sound-events:synthetic-v1").weights}
+    sentences = json.loads(files[SOUND_LABELS].read_text())
+    network = SoundNetwork(len(sentences), 384).eval()
+    network.load_state_dict(load_file(files[SOUND_WEIGHTS]))
+    bands = mel_filter_bank(257, 64, 40.0, 7800.0, 16_000, norm=None, mel_scale="htk")
+    window = window_function(512, "hann")
+    rows = []
+    for audio in inputs:
+        power = spectrogram(audio.samples, window, 512, 320, power=2.0, center=True, mel_filters=bands, mel_floor=0.0)
+        heard = torch.from_numpy(np.log(power / window.sum() ** 2 + 1e-9)).float()
+        with torch.inference_mode():
+            rows.append(network(heard[None])[1][0].numpy())
+    return np.stack(rows)
+
+
 def edit_json(path: Path, **changes: Any) -> None:
     """Change some keys of a JSON file."""
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -260,5 +290,6 @@ TINY = (
         "ast-mean", partial(save_spectrogram, options="?pooling=mean"), partial(spectrogram_reference, patches=True)
     ),
     Tiny("vggish", save_vggish, vggish_reference),
+    Tiny("sound-events", save_sound_events, sound_events_reference),
     Tiny("mfcc", save_mfcc, mfcc_reference),
 )

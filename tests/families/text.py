@@ -38,6 +38,15 @@ def save_bert(folder: Path, **changed: Any) -> None:
     save_wordpiece_tokenizer(folder)
 
 
+#: Models whose tokens look at each other in ways of their own, or not at all.
+_OTHERS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "fnet": ("FNetConfig", "FNetModel", {"tpu_short_seq_length": 64}),
+    "longformer": ("LongformerConfig", "LongformerModel", {"attention_window": 8, "max_position_embeddings": 66}),
+    "mamba": ("MambaConfig", "MambaModel", {"state_size": 4}),
+    "rwkv": ("RwkvConfig", "RwkvModel", {"context_length": 64}),
+}
+
+
 def save_pooled(folder: Path, *, kind: str, pooling: str) -> str:
     """A small model of a kind with its tokenizer."""
     import transformers
@@ -66,6 +75,11 @@ def save_pooled(folder: Path, *, kind: str, pooling: str) -> str:
             vocab_size=300, n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=2
         )
         transformers.GPT2Model(config).save_pretrained(folder)
+        save_bpe_tokenizer(folder)
+    elif kind in _OTHERS:
+        config_class, model_class, changed = _OTHERS[kind]
+        config = getattr(transformers, config_class)(**{**SMALL, "vocab_size": 300, **changed})
+        getattr(transformers, model_class)(config).save_pretrained(folder)
         save_bpe_tokenizer(folder)
     elif kind == "t5":
         config = transformers.T5Config(
@@ -338,6 +352,7 @@ TINY = (
     _pooled("gpt2", "last"),
     _pooled("gpt2", "weighted"),
     _pooled("t5", "mean"),
+    _pooled("fnet", "mean"),
     _pooled("modernbert", "attention"),
     Tiny("dpr", save_dpr, dpr_reference),
     Tiny("colbert", save_colbert, colbert_reference, label="bert"),

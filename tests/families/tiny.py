@@ -36,6 +36,30 @@ class Tiny:
         return f"{self.family}-{self.label}" if self.label else self.family
 
 
+def without(folder: Path, part: str) -> None:
+    """Take the tensors with this part of a name out of every safetensors file below the folder."""
+    from safetensors.torch import load_file, save_file
+
+    taken = 0
+    for path in folder.rglob("*.safetensors"):
+        tensors = load_file(path)
+        kept = {key: tensor for key, tensor in tensors.items() if part not in key}
+        taken += len(tensors) - len(kept)
+        if len(kept) < len(tensors):
+            save_file(kept, path, {"format": "pt"})
+    assert taken, f"no tensor of {folder} has {part!r} in its name"
+
+
+def pickled(folder: Path) -> None:
+    """Put the folder's one safetensors file away for a pickled one of the same tensors."""
+    import torch
+    from safetensors.torch import load_file
+
+    (path,) = folder.glob("*.safetensors")
+    torch.save(load_file(path), folder / "pytorch_model.bin")
+    path.unlink()
+
+
 TEXTS = (
     "a rocket on the launch pad",
     "two cats sleep on a sofa while it rains outside and nobody comes to feed them",

@@ -5,6 +5,7 @@ batch from the head of the queue, for itself and for others. A reason is a full 
 registered bundle waiting already, or 20 ms gone by; so nobody waits for work that cannot come.
 """
 
+import copy
 import threading
 import time
 from collections import deque
@@ -66,7 +67,7 @@ class SharedBatches:
             self._changed.notify_all()
 
     def __call__(self, items: Any) -> list[Any]:
-        """One result an input. A failure of `run` reaches everyone whose inputs were in that batch."""
+        """One result an input. A failure reaches everyone whose inputs were in that batch, as an own exception."""
         if not len(items):
             return []
         ticket = _Ticket(items, time.monotonic())
@@ -82,6 +83,8 @@ class SharedBatches:
                         self._changed.wait(self.wait_seconds)
             finally:
                 self._waiting -= 1
+                if ticket in self._queue:  # whoever was interrupted waits no more
+                    self._queue.remove(ticket)
         if ticket.error is not None:
             raise ticket.error
         return ticket.results
@@ -97,12 +100,13 @@ class SharedBatches:
     def _run_one(self) -> None:
         """Take a batch off the queue and run it; the queue stays open to others meanwhile."""
         parts = self._take()
-        batch = _joined([ticket.items[start:end] for ticket, start, end in parts])
         self._running += 1
         self._changed.release()
         error: BaseException | None = None
         results: Sequence[Any] = ()
+        batch: Any = ()
         try:
+            batch = _joined([ticket.items[start:end] for ticket, start, end in parts])
             with self.device:
                 results = self.run(batch)
             if len(results) != len(batch):
@@ -119,7 +123,7 @@ class SharedBatches:
             if error is None:
                 ticket.results += list(results[place : place + end - start])
             else:
-                ticket.error = error
+                ticket.error = _own(error)
                 if ticket in self._queue:
                     self._queue.remove(ticket)
             place += end - start
@@ -128,16 +132,27 @@ class SharedBatches:
     def _take(self) -> list[tuple[_Ticket, int, int]]:
         """Inputs from the head of the queue, all of one shape: (ticket, start, end)."""
         shape, room, parts = _shape(self._queue[0].items), self.size, []
-        for ticket in list(self._queue):
+        for ticket in self._queue:
             if room == 0 or _shape(ticket.items) != shape:
                 continue
             count = min(room, ticket.open)
             parts.append((ticket, ticket.taken, ticket.taken + count))
-            ticket.taken += count
             room -= count
+        for ticket, _, end in parts:  # nothing is taken before all of it is known: a failure here takes nothing
+            ticket.taken = end
             if not ticket.open:
                 self._queue.remove(ticket)
         return parts
+
+
+def _own(error: BaseException) -> BaseException:
+    """An exception of the same class for one waiter: one that several threads raise gets the traceback of all."""
+    try:
+        own = copy.copy(error)
+    except TypeError:  # its class wants more than what it keeps
+        return error
+    own.__cause__ = error
+    return own
 
 
 def _shape(items: Any) -> Hashable:

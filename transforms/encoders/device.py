@@ -1,6 +1,7 @@
 """Which device a model takes, and what to do when its memory is full. Imports torch inside functions only."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol, TypeVar
@@ -111,16 +112,20 @@ def in_halves(run: Callable[[Batch], list[Result]], batch: Batch) -> list[Result
 
     Raises torch.OutOfMemoryError when a single item is too big.
     """
-    import torch
-
     try:
         return run(batch)
-    except torch.OutOfMemoryError:
-        if len(batch) <= 1:
+    except Exception as error:
+        if not _is_full_memory(error) or len(batch) <= 1:
             raise
         _halvings.append(len(batch))
         _log.warning("the device's memory is full at a batch of %d; trying halves", len(batch))
     # Outside the handler: inside it the traceback still holds the tensors.
-    torch.cuda.empty_cache()
+    sys.modules["torch"].cuda.empty_cache()
     middle = len(batch) // 2
     return [*in_halves(run, batch[:middle]), *in_halves(run, batch[middle:])]
+
+
+def _is_full_memory(error: Exception) -> bool:
+    """Whether torch ran out of the device's memory; a family without torch never imports it for that."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(error, torch.OutOfMemoryError)

@@ -6,7 +6,7 @@ float32 unit vectors of the card's dimensions.
 
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from transforms.encoders.batching import SharedBatches
 from transforms.encoders.cards import Card
 from transforms.encoders.device import in_halves
 from transforms.encoders.family import family
+from transforms.encoders.fusion.adapter import Adapter
 from transforms.encoders.network import ClipInput, Detected, Kind, Network, Pixels, Role, Where
 from transforms.encoders.reduce import Reduction
-from transforms.encoders.windows import pooled, sound_windows, text_windows, unit_length
+from transforms.encoders.windows import encodable, pooled, sound_windows, text_windows, unit_length
 from transforms.errors import BadVectors, UsageError
 from transforms.records import Audio, Float32, Transcript
 
@@ -30,6 +31,7 @@ class Encoder:
     network: Network
     where: Where = Where()
     reduction: Reduction = Reduction()
+    adapter: Adapter | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __post_init__(self) -> None:
@@ -42,6 +44,12 @@ class Encoder:
             "clips": self._queue("clip", network.clips),
             "detect": self._queue("image", network.detect),
         }
+        asking = network.in_role("query")
+        if asking is not network:
+            self._batches["frames query"] = self._queue("image", asking.frames)
+            self._batches["clips query"] = self._queue("clip", asking.clips)
+        for role in ("query", "document"):
+            self._check_prompt(self._prompt(role), role)
 
     def register(self, bundle: Hashable) -> None:
         """A bundle that works with this encoder has begun; its inputs share batches with those of others."""
@@ -61,8 +69,8 @@ class Encoder:
     def texts(self, texts: Sequence[str], role: Role = "document") -> list[Float32]:
         """One unit vector (dim,) a text, or (tokens, dim) of a late-interaction model; prompts are put in here."""
         self._takes("text")
-        prompt = str(dict(self.card.settings).get(f"{role}_prompt", ""))
-        whole = [prompt + _encodable(text) for text in texts]
+        prompt = self._prompt(role)
+        whole = [prompt + encodable(text) for text in texts]
         if self.card.multivector:
             tokens = self._batches[f"texts {role}"](whole)
             return [self._unit(self._checked(np.asarray(rows, np.float32))) for rows in tokens]
@@ -70,11 +78,11 @@ class Encoder:
         rows = self._rows(f"texts {role}", [piece for text in pieces for piece, _ in text])
         return list(self._pooled(rows, pieces))
 
-    def frames(self, pixels: Pixels) -> Float32:
+    def frames(self, pixels: Pixels, role: Role = "document") -> Float32:
         """Frames (n, height, width, 3) uint8 of the card's size -> unit vectors (n, dim)."""
         self._takes("image")
         check_pixels(pixels, self.card)
-        return self._unit(self._rows("frames", pixels))
+        return self._adapted(self._unit(self._rows(self._in_role("frames", role), pixels)))
 
     def sounds(self, sounds: Sequence[Audio]) -> Float32:
         """Sounds at the card's rate -> unit vectors (n, dim); long ones in windows, weighted by their length."""
@@ -85,14 +93,16 @@ class Encoder:
             longest = round(self.card.longest_seconds * audio.sample_rate_hz)
         pieces = [sound_windows(usable_samples(audio.samples), longest) for audio in sounds]
         rows = self._rows("sounds", [piece for sound in pieces for piece, _ in sound])
-        return self._pooled(rows, pieces)
+        return self._adapted(self._pooled(rows, pieces))
 
-    def clips(self, clips: Sequence[ClipInput]) -> Float32:
-        """Clips, their frames of the card's size -> unit vectors (n, dim)."""
+    def clips(self, clips: Sequence[ClipInput], role: Role = "document") -> Float32:
+        """Clips, their frames of the card's size -> unit vectors (n, dim); long words in windows."""
         self._takes("clip")
         for clip in clips:
             check_pixels(clip.frames, self.card)
-        return self._unit(self._rows("clips", list(clips)))
+        pieces = [self._clip_pieces(clip) for clip in clips]
+        rows = self._rows(self._in_role("clips", role), [piece for clip in pieces for piece, _ in clip])
+        return self._adapted(self._pooled(rows, pieces))
 
     def transcribe(self, audio: Audio) -> Transcript:
         """The words of one stretch of sound."""
@@ -117,24 +127,69 @@ class Encoder:
                 f"{'; media go to a service only where its name says send_media=true' if kept_back else ''}"
             )
 
+    def _prompt(self, role: Role) -> str:
+        return str(dict(self.card.settings).get(f"{role}_prompt", ""))
+
+    def _check_prompt(self, prompt: str, role: Role) -> None:
+        """Raise UsageError for a prompt that leaves a text less than half of a window: it would drown it."""
+        longest = self.card.longest_tokens
+        if longest > 0 and prompt and (tokens := len(self.network.token_spans(prompt))) > longest // 2:
+            raise UsageError(
+                f"the {role}_prompt takes at most half of the {longest} tokens that {self.card.family}:... reads at "
+                f"once, this one has {tokens}; shorten it: name={self.card.name!r}"
+            )
+
+    def _in_role(self, what: str, role: Role) -> str:
+        """The queue of a role; both roles share one where the model makes no difference."""
+        own = f"{what} {role}"
+        return own if own in self._batches else what
+
     def _pieces(self, text: str, prompt: str) -> list[tuple[str, float]]:
         longest = self.card.longest_tokens
-        if longest <= 0 or len(text.encode()) <= longest:  # a token is a byte at least
+        # A token is an ASCII character at least, but for one that a tokenizer puts before the text. Of other texts
+        # nothing is sure: one character can become eighteen when it is normalised.
+        if longest <= 0 or (text.isascii() and len(text) < longest):
             return [(text, 1.0)]
-        spans = self.network.token_spans(text)
-        if len(spans) <= longest:
-            return [(text, 1.0)]
-        body = text[len(prompt) :]
-        used = len(self.network.token_spans(prompt)) if prompt else 0
-        pieces = text_windows(body, self.network.token_spans(body), max(1, longest - used))
+        with self.lock:  # a tokenizer cuts off at another length while a model's texts go through it
+            spans = self.network.token_spans(text)
+            if len(spans) <= longest:
+                return [(text, 1.0)]
+            body = text[len(prompt) :]
+            used = len(self.network.token_spans(prompt)) if prompt else 0
+            spans = self.network.token_spans(body)
+        pieces = text_windows(body, spans, max(1, longest - used))
         return [(prompt + piece, weight) for piece, weight in pieces]
+
+    def _clip_pieces(self, clip: ClipInput) -> list[tuple[ClipInput, float]]:
+        if not clip.words:
+            return [(clip, 1.0)]
+        if not self.card.takes_words:
+            raise UsageError(f"{self.card.name} takes no words beside the pictures of a clip")
+        return [(replace(clip, words=piece), weight) for piece, weight in self._pieces(encodable(clip.words), "")]
+
+    def _adapted(self, vectors: Float32) -> Float32:
+        """What is no text goes through the adapter, where there is one; texts are what it was trained towards."""
+        return vectors if self.adapter is None or not len(vectors) else self.adapter.apply(vectors)
 
     def _rows(self, what: str, items: Any) -> Float32:
         """One row an item; sub-batches fit the device, and are halved where its memory is full."""
         parts = self._batches[what](items)
         if not parts:
             return np.zeros((0, self.card.dimensions), np.float32)
-        return self._checked(np.stack(parts))
+        rows = self._checked(np.stack(parts))
+        lost = [place for place, row in enumerate(rows) if not row.any() and self._says_something(items[place])]
+        if lost and not family(self.card.family).may_know_nothing:
+            raise BadVectors(
+                f"{self.card.name} gave {len(lost)} of {len(rows)} rows of zeros, which have no direction; its weights "
+                f"or its precision are broken: device={self.where.device}, precision={self.where.precision}"
+            )
+        return rows
+
+    def _says_something(self, item: Any) -> bool:
+        """Whether there is anything in an input: of a text without a token, of pure silence, nothing can be known."""
+        if isinstance(item, str):
+            return bool(self.network.token_spans(item))
+        return bool(item.any()) if isinstance(item, np.ndarray) else True
 
     def _checked(self, rows: Float32) -> Float32:
         if not np.isfinite(rows).all():
@@ -197,8 +252,3 @@ def _writable(batch: Any) -> Any:
 
 def _as_float32(row: Any) -> Any:
     return row if isinstance(row, list) else np.asarray(row, np.float32)
-
-
-def _encodable(text: str) -> str:
-    # A lone surrogate, as an undecodable command line argument holds, is refused by tokenizers.
-    return text.encode("utf-8", "replace").decode()

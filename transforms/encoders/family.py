@@ -1,11 +1,14 @@
 """Every family of encoders, as data: what it is for, what it needs, where its code is. Imports none of them.
 
-A family's module has two functions, and a third where its weights come from a hub under another name:
+A family's module has two functions, and more where its weights come from a hub under another name, or not alone, or
+where a name changes what is packaged:
 
     describe(name: Name, folder: Path | None) -> Card      # reads small files only, imports no torch
     load(card: Card, where: Where) -> Network
     repository(name: Name) -> str                          # the hub's id; the name's model where it is left out
     parts(name: Name) -> tuple[str, ...]                   # further encoders whose weights it needs; none
+    changed(name: Name) -> dict[str, Scalar]               # settings that a name changes of its packaged encoder; none
+    of_parts(name: Name, parts: Sequence[str]) -> Name     # the name with these for them, as a lock pins them
 """
 
 import difflib
@@ -16,9 +19,13 @@ from types import ModuleType
 from typing import Literal
 
 from transforms.encoders.cards import Modality
-from transforms.errors import UsageError
+from transforms.errors import MissingPackage, UsageError
 
 WeightsFrom = Literal["hub", "package", "service", "corpus", "nothing"]
+
+#: What torch computes in. A family that runs no network of torch's has one precision, which goes without saying.
+_TORCH = ("fp32", "bf16", "fp16", "int8")
+_ONE = ("fp32",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +35,7 @@ class Family:
     name: str
     about: str
     modality: Modality
-    module: str  # under transforms.encoders.families
+    module: str  # under transforms.encoders.families; "" for one that no installation can use
     packages: tuple[str, ...] = ()  # as they are imported
     extra: str = "offline"  # of setup.py: what installs the packages
     text_queries: Literal["yes", "no", "by model"] = "no"
@@ -37,10 +44,15 @@ class Family:
     key: str = ""  # the environment variable that holds a service's key
     real_weights: bool = False  # whether it was ever run on its real weights by the project's tests
     licence: str = ""  # of the models, where a family has one for all; else the card's
+    precisions: tuple[str, ...] = _TORCH  # that a name may ask for, the usual one first
+    compiles: bool = True  # whether torch can compile it
+    may_know_nothing: bool = False  # whether a row of zeros means that an input holds nothing it knows
     unavailable: str = ""  # why no installation can use it; "" for every other family
 
     def load_module(self) -> ModuleType:
-        """The family's code; raises ModuleNotFoundError where its packages are missing."""
+        """The family's code; raises MissingPackage for a family that no installation can use."""
+        if self.unavailable:
+            raise MissingPackage(f"{self.name} cannot be used: {self.unavailable}")
         return import_module(f"transforms.encoders.families.{self.module}")
 
     @property
@@ -117,9 +129,22 @@ _TEXT = (
         "classical",
         text_queries="yes",
         weights="hub",
+        may_know_nothing=True,
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
-        "tfidf", "TF-IDF fitted on the corpus", "text", "fitted", ("sklearn",), "classical", "yes", weights="corpus"
+        "tfidf",
+        "TF-IDF fitted on the corpus",
+        "text",
+        "fitted",
+        ("sklearn",),
+        "classical",
+        "yes",
+        weights="corpus",
+        may_know_nothing=True,
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "lsa",
@@ -130,6 +155,9 @@ _TEXT = (
         "classical",
         "yes",
         weights="corpus",
+        may_know_nothing=True,
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "bm25",
@@ -140,6 +168,8 @@ _TEXT = (
         models=("english", "multilingual"),
         weights="nothing",
         real_weights=True,
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 
@@ -163,6 +193,7 @@ _IMAGE = (
         "standard",
         "yes",
         ("ViT-B-32/laion2b_s34b_b79k", "ViT-L-14/datacomp_xl_s13b_b90k"),
+        precisions=("fp32", "bf16", "fp16"),
     ),
     Family(
         "transformers",
@@ -228,10 +259,22 @@ _SOUND = (
         "passt",
         "PaSST, a patchout spectrogram transformer",
         "sound",
-        "passt",
+        "",
         ("hear21passt",),
         "sound",
         unavailable="hear21passt 0.0.26 needs torchaudio, and torchaudio 2.11 does not load beside torch 2.15",
+    ),
+    Family(
+        "sound-events",
+        "names of sixteen kinds of sound, trained on synthesised ones, in the text encoder's space",
+        "sound",
+        "sound_events",
+        ("transformers", "safetensors"),
+        text_queries="yes",
+        models=("synthetic-v1",),
+        weights="package",
+        real_weights=True,
+        may_know_nothing=True,  # where no sound event is heard
     ),
     Family(
         "mfcc",
@@ -242,6 +285,8 @@ _SOUND = (
         models=("statistics",),
         weights="nothing",
         real_weights=True,
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 
@@ -254,6 +299,8 @@ _SPEECH = (
         ("faster_whisper",),
         models=("tiny.en", "Systran/faster-whisper-small", "Systran/faster-whisper-large-v3"),
         real_weights=True,
+        precisions=("int8", "bf16", "fp16"),  # further ones by its option compute_type
+        compiles=False,
     ),
     Family(
         "whisper",
@@ -272,6 +319,8 @@ _SPEECH = (
         models=("ppocr-v4",),
         weights="package",
         real_weights=True,
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 
@@ -299,6 +348,7 @@ _VIDEO = (
         ("transformers",),
         text_queries="yes",
         models=("facebook/pe-av-large",),
+        may_know_nothing=True,  # with the pair `both`, of a clip without sound
     ),
     Family(
         "embedding-gemma",
@@ -322,7 +372,7 @@ _VIDEO = (
         "languagebind",
         "video, pictures, sound and text in one space",
         "video",
-        "languagebind_clips",
+        "",
         ("languagebind",),
         "languagebind",
         "yes",
@@ -333,7 +383,7 @@ _VIDEO = (
         "imagebind",
         "pictures, sound and text in one space",
         "video",
-        "imagebind_clips",
+        "",
         ("imagebind.models",),
         "imagebind",
         "yes",
@@ -360,6 +410,9 @@ _PARTS = (
         models=("dis",),
         weights="nothing",
         real_weights=True,
+        may_know_nothing=True,
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 
@@ -375,6 +428,8 @@ _SERVICES = (
         ("text-embedding-3-small", "text-embedding-3-large"),
         "service",
         "OPENAI_API_KEY",
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "gemini",
@@ -387,6 +442,8 @@ _SERVICES = (
         ("gemini-embedding-001", "gemini-embedding-2"),
         "service",
         "GEMINI_API_KEY",
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "cohere",
@@ -399,6 +456,8 @@ _SERVICES = (
         ("embed-v4.0",),
         "service",
         "CO_API_KEY",
+        precisions=_ONE,
+        compiles=False,
     ),
     Family(
         "twelvelabs",
@@ -411,6 +470,8 @@ _SERVICES = (
         ("marengo3.0", "marengo3.5"),
         "service",
         "TWELVE_LABS_API_KEY",
+        precisions=_ONE,
+        compiles=False,
     ),
 )
 

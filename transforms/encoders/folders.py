@@ -2,17 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from transforms.encoders.cards import Card, Modality, Weights
 from transforms.encoders.names import Name
 from transforms.encoders.network import Kind
 from transforms.encoders.weights import sha256_of
-from transforms.errors import MissingWeights
-from transforms.records import Scalar
+from transforms.errors import MissingWeights, UsageError
+from transforms.records import Interpolation, Scalar
 
 #: Small files that decide vectors beside the tensors.
 DECIDING = (
@@ -27,6 +27,8 @@ DECIDING = (
     "chat_template*",
     "preprocessor_config.json",
 )
+#: Pillow's numbers, as image processors write them.
+_PILLOW_RESAMPLING: Mapping[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 _UNSAFE = ("*.bin", "*.pth", "*.pt", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 
 
@@ -147,3 +149,19 @@ def hub_card(
 def revision_of(folder: Path) -> str:
     """The hub's commit, where the folder is a snapshot in the hub's cache; else ""."""
     return folder.name if folder.parent.name == "snapshots" else ""
+
+
+def interpolation_of(said: Any, usual: Interpolation) -> Interpolation:
+    """How a preprocessor's settings scale: a name, or Pillow's number for it; `usual` where they say nothing.
+
+    Raises UsageError for a way that no frame can be scaled by here.
+    """
+    if said is None or said == "random":  # timm's and open_clip's name for either, of training
+        return usual
+    found = _PILLOW_RESAMPLING.get(said, said) if isinstance(said, int) else str(said).lower()
+    if found not in _PILLOW_RESAMPLING.values():
+        raise UsageError(
+            f"the preprocessor's settings scale pictures in a way that is not known here: {said!r}; known are "
+            f"{', '.join(_PILLOW_RESAMPLING.values())}"
+        )
+    return cast(Interpolation, found)

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ from transforms.encoders.cards import MINILM_TOKENIZER, MINILM_WEIGHTS, Card
 from transforms.encoders.catalog import card, text_encoder_of
 from transforms.encoders.weights import cache_folder as cache_folder
 from transforms.encoders.weights import verify
-from transforms.encoders.wordpieces import Forward, Int64, embed, load_tokenizer
+from transforms.encoders.windows import Int64
+from transforms.encoders.wordpieces import Forward, embed, load_tokenizer
 from transforms.records import Float32
 
 if TYPE_CHECKING:
@@ -54,6 +56,30 @@ def text_vectors(name: str, texts: Sequence[str]) -> Float32:
         path.unlink(missing_ok=True)
         return _torch_vectors(card, texts)
     return embed(texts, tokenizer, forward, window_tokens=int(card.setting("window_tokens")))
+
+
+def kept_text_vectors(name: str, texts: Sequence[str]) -> Float32:
+    """`text_vectors` of texts that are asked for again and again: encoded once a machine, kept in the cache folder."""
+    card = text_encoder_of(name)
+    contents = sha256("\n".join(texts).encode()).hexdigest()
+    path = cache_folder() / "texts" / f"{export_path(card).stem}-{contents[:16]}.npy"
+    try:
+        held: Float32 = np.load(path)
+        if held.shape == (len(texts), card.dimensions) and held.dtype == np.float32:
+            return held
+    except (OSError, ValueError, EOFError) as error:
+        if path.exists():
+            _log.warning("the kept vectors of texts cannot be read and are made again: %s: %s", path, error)
+    vectors = text_vectors(name, texts)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("wb") as file:
+            np.save(file, vectors)
+        part.replace(path)
+    except OSError as error:
+        _log.info("vectors of texts are not kept: %s: %s", path, error)
+    return vectors
 
 
 def text_query(name: str, text: str) -> Float32:

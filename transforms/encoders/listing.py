@@ -14,6 +14,7 @@ from transforms.encoders.cards import PACKAGED, Card
 from transforms.encoders.catalog import describe
 from transforms.encoders.family import Family, families, family
 from transforms.encoders.names import Name
+from transforms.encoders.services import key_variable
 from transforms.encoders.weights import State
 from transforms.errors import MissingKey, MissingPackage, MissingWeights, ReelvecError
 
@@ -86,7 +87,7 @@ def _row(found: Family, model: str | None, card: Card | None = None) -> Listed:
     elif name:
         state, cure, card = _state(found, name)
     else:
-        state, cure = _state_of_family(found)
+        state, cure = _state_of_family(found, found.key)
     return Listed(
         name=name,
         family=found.name,
@@ -105,14 +106,14 @@ def _row(found: Family, model: str | None, card: Card | None = None) -> Listed:
     )
 
 
-def _state_of_family(found: Family) -> tuple[State, str]:
-    """What is true of a family whatever the model."""
+def _state_of_family(found: Family, variable: str) -> tuple[State, str]:
+    """What is true of a family whatever the model; `variable` holds the key, "" where none is wanted."""
     if found.unavailable:
         return "missing-package", f"none: {found.unavailable}"
     if missing := found.missing_packages:
         return "missing-package", f"pip install 'reelvec[{found.extra}]' ({' and '.join(missing)})"
-    if found.key and not os.environ.get(found.key):
-        return "missing-key", f"export {found.key}=..."
+    if variable and not os.environ.get(variable):
+        return "missing-key", f"export {variable}=..."
     if found.weights == "hub":
         return "missing-weights", f"reelvec weights pull --encoder {found.name}:MODEL, or a folder of your own"
     if found.weights == "corpus":
@@ -122,7 +123,8 @@ def _state_of_family(found: Family) -> tuple[State, str]:
 
 def _state(found: Family, name: str) -> tuple[State, str, Card | None]:
     """A model's state, the cure, and its card as far as it can be told here."""
-    state, cure = _state_of_family(found)
+    variable = key_variable(Name.parse(name)) if found.weights == "service" else ""
+    state, cure = _state_of_family(found, variable)
     if state == "missing-package":
         return state, cure, None
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from transforms.encoders import hub
 from transforms.encoders.names import Name
+from transforms.encoders.parts import of_parts, parts_of
 from transforms.encoders.weights import cache_folder, sha256_of, write_whole
 from transforms.errors import MissingWeights, UsageError
 
@@ -83,14 +84,19 @@ def write_lock(path: Path, pulled: Mapping[str, Locked]) -> None:
 
 
 def apply(name: str, lock: Lock | None) -> str:
-    """The encoder's name with the locked revision; as it is where nothing is locked.
+    """The encoder's name with the locked revision, and with those of its parts; as it is where nothing is locked.
 
     Raises MissingWeights where the files are here and are not those of the lock.
     """
-    asked = Name.parse(name)
-    locked = lock.of(asked) if lock else None
-    if locked is None:
+    if lock is None:
         return name
+    plain = Name.parse(name)
+    parts = parts_of(plain)
+    pinned = tuple(apply(part, lock) for part in parts)
+    asked = of_parts(plain, pinned) if pinned != parts else plain
+    locked = lock.of(asked)
+    if locked is None:
+        return str(asked) if pinned != parts else name
     named = replace(asked, revision=locked.revision)
     try:
         place = hub.locate(named, locked.repository)

@@ -11,7 +11,8 @@ from transforms.encoders.cards import MINILM_CONFIG, MINILM_TOKENIZER, MINILM_WE
 from transforms.encoders.network import Network, Role, Where
 from transforms.encoders.precision import placed
 from transforms.encoders.weights import verify
-from transforms.encoders.wordpieces import Int64, embed, load_tokenizer
+from transforms.encoders.windows import Int64
+from transforms.encoders.wordpieces import embed, load_tokenizer
 from transforms.records import Float32
 
 

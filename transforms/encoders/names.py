@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
+from transforms.encoders.family import family
 from transforms.errors import UsageError
 
 #: What every family understands; each of them adds its own in `describe`.
-COMMON_OPTIONS = ("dimensions", "matryoshka", "pca", "precision", "compile", "unsafe")
+COMMON_OPTIONS = ("dimensions", "matryoshka", "pca", "adapter", "precision", "compile", "unsafe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,13 @@ class Name:
         revision = ""
         if not cls._is_place(model):
             model, _, revision = model.partition("@")
-        options = []
+        options: list[tuple[str, str]] = []
         for part in filter(None, asked.split("&")):
             key, equals, value = part.partition("=")
             if not equals:
                 raise UsageError(f"an option of an encoder is key=value: option={part!r}, name={text!r}")
+            if key in dict(options):
+                raise UsageError(f"an option of an encoder stands once: option={key!r}, name={text!r}")
             options.append((key, value.replace("%26", "&").replace("%25", "%")))
         return cls(family, model, revision, tuple(sorted(options)))
 
@@ -51,6 +54,15 @@ class Name:
         revision = f"@{self.revision}" if self.revision else ""
         options = "&".join(f"{key}={value.replace('%', '%25').replace('&', '%26')}" for key, value in self.options)
         return f"{self.family}:{self.model}{revision}{'?' + options if options else ''}"
+
+    @property
+    def shown(self) -> str:
+        """The name for messages; of a service without its options' values, where somebody may have put a key."""
+        try:
+            guarded = family(self.family).weights == "service"
+        except UsageError:
+            guarded = False
+        return str(replace(self, options=tuple((key, "...") for key, _ in self.options)) if guarded else self)
 
     @staticmethod
     def _is_place(model: str) -> bool:
@@ -72,25 +84,25 @@ class Name:
 
     def number(self, key: str, default: int) -> int:
         """The value of an option that is a whole number above zero; raises UsageError for another."""
-        text = self.option(key)
-        if not text:
+        if key not in dict(self.options):
             return default
+        text = self.option(key)
         if not text.isdecimal() or int(text) < 1:
-            raise UsageError(f"the option {key!r} is a whole number above zero: {key}={text!r}, name={str(self)!r}")
+            raise UsageError(f"the option {key!r} is a whole number above zero: {key}={text!r}, name={self.shown!r}")
         return int(text)
 
     def flag(self, key: str) -> bool:
         """Whether an option is "true"; raises UsageError for anything but true and false."""
         text = self.option(key, "false")
         if text not in ("true", "false"):
-            raise UsageError(f"the option {key!r} is true or false: {key}={text!r}, name={str(self)!r}")
+            raise UsageError(f"the option {key!r} is true or false: {key}={text!r}, name={self.shown!r}")
         return text == "true"
 
     def choice(self, key: str, allowed: tuple[str, ...]) -> str:
         """The value of an option that is one of these, the first by default; raises UsageError for another."""
         text = self.option(key, allowed[0])
         if text not in allowed:
-            raise UsageError(f"the option {key!r} is one of {', '.join(allowed)}: {key}={text!r}, name={str(self)!r}")
+            raise UsageError(f"the option {key!r} is one of {', '.join(allowed)}: {key}={text!r}, name={self.shown!r}")
         return text
 
     def check_options(self, *known: str) -> None:
@@ -99,7 +111,7 @@ class Name:
             if key not in (*known, *COMMON_OPTIONS):
                 raise UsageError(
                     f"{self.family} has no option {key!r}; it has {', '.join((*known, *COMMON_OPTIONS))}: "
-                    f"name={str(self)!r}"
+                    f"name={self.shown!r}"
                 )
 
     def with_options(self, options: Mapping[str, str]) -> Self:

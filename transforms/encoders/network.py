@@ -6,7 +6,7 @@ long inputs, unit length, smaller vectors, memory, checks - is `encoder.Encoder`
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,15 @@ class Where:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClipInput:
-    """One clip for a whole-clip encoder: frames (k, height, width, 3) uint8 and their times (k,), and its sound."""
+    """One clip for a whole-clip encoder: frames (k, height, width, 3) uint8 and their times (k,), and its sound.
+
+    `words` is what is said and shown, for networks whose card says that they take it.
+    """
 
     frames: Pixels
     pts_seconds: NDArray[np.float64]
     audio: Audio | None = None
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +61,8 @@ class Network:
     """A model on its device. Rows that it gives are float32 and need not be of unit length."""
 
     where: Where = Where()
+    #: What a row of zeros means, in words, for whoever asked for a vector.
+    nothing: ClassVar[str] = "it has no vector"
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32 | list[Float32]:
         """(n, dim), or for a late-interaction model a list of (tokens, dim); prompts are already in the texts."""
@@ -85,6 +91,10 @@ class Network:
     def detect(self, pixels: Pixels) -> list[list[Detected]]:
         """The objects of each frame (n, height, width, 3), the surest first."""
         raise NotImplementedError
+
+    def in_role(self, role: Role) -> "Network":
+        """The network as it embeds pictures, sound and clips in this role: itself, where only texts know roles."""
+        return self
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token of a text begins and ends, in characters; by default its words."""

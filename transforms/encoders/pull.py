@@ -13,6 +13,7 @@ from transforms.encoders.catalog import suggestions
 from transforms.encoders.family import family
 from transforms.encoders.lock import Lock, Locked, LockedFile, compare, key
 from transforms.encoders.names import Name
+from transforms.encoders.parts import with_parts
 from transforms.encoders.pull_bucket import from_bucket
 from transforms.encoders.pull_hub import from_hub, repository_of
 from transforms.encoders.remote import Arrived, Progress, room
@@ -48,18 +49,6 @@ def pull(names: Sequence[str], progress: Progress | None = None, *, lock: Lock |
     """
     heard = progress or Quiet()
     return [_pull(Name.parse(name), heard, lock) for name in with_parts(names)]
-
-
-def with_parts(names: Sequence[str]) -> tuple[str, ...]:
-    """The names, each once, and those of the models that some of them are made of (a second tower, a crop encoder)."""
-    found: dict[str, None] = {}
-    for name in names:
-        found[name] = None
-        asked = Name.parse(name)
-        row = family(asked.family)
-        parts = None if row.missing_packages else getattr(row.load_module(), "parts", None)
-        found.update(dict.fromkeys(parts(asked) if parts else ()))
-    return tuple(found)
 
 
 def nothing_to_pull(name: Name) -> str:

@@ -1,13 +1,15 @@
 """One model from a hub into the cache that it shares with every program that uses the hub."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 from transforms.encoders import hub
 from transforms.encoders.family import family
 from transforms.encoders.names import Name
-from transforms.encoders.remote import Arrived, Progress, Remote, check_room, growing, is_right, put, wanted
+from transforms.encoders.remote import Arrived, Progress, Remote, alone, check_room, growing, is_right, put, wanted
 from transforms.encoders.weights import write_whole
+from transforms.errors import MissingWeights
 
 
 def from_hub(name: Name, progress: Progress) -> Arrived:
@@ -45,6 +47,8 @@ def _listing(repository: str, revision: str) -> tuple[str, list[Remote]]:
     from huggingface_hub import HfApi
 
     found = HfApi().model_info(repository, revision=revision or None, files_metadata=True)
+    if not re.fullmatch("[0-9a-f]{40}", str(found.sha)):
+        raise MissingWeights(f"the hub names no commit of {repository} that can be trusted: {found.sha!r}")
     files = [
         Remote(
             file=one.rfilename,
@@ -58,7 +62,17 @@ def _listing(repository: str, revision: str) -> tuple[str, list[Remote]]:
 
 
 def _fetch(repository: str, commit: str, one: Remote, progress: Progress) -> None:
-    """One file into the hub's cache: its blob by the hub client, from where an earlier try stopped; then its name."""
+    """One file into the hub's cache, unless another process brings it meanwhile."""
+    folder = hub.repository_folder(repository)
+    with alone(folder / "blobs" / one.version):
+        if is_right(folder / "snapshots" / commit / one.file, one):
+            progress.advanced(one.size_bytes)
+        else:
+            _bring(repository, commit, one, progress)
+
+
+def _bring(repository: str, commit: str, one: Remote, progress: Progress) -> None:
+    """One file: its blob by the hub client, from where an earlier try stopped; then its name."""
     from huggingface_hub import hf_hub_download, hf_hub_url
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]

@@ -70,6 +70,13 @@ def load_components(path: Path) -> Reduction:
 
     try:
         tensors = load_file(path)
-        return Reduction(mean=tensors["mean"], components=tensors["components"])
+        mean, components = tensors["mean"], tensors["components"]
     except (OSError, SafetensorError, KeyError) as error:
         raise MissingWeights(f"the components cannot be read: {path}: {error}; fit them again") from error
+    fit_together = components.ndim == 2 and len(components) > 0 and mean.shape == components.shape[1:]
+    if not fit_together or not (np.isfinite(mean).all() and np.isfinite(components).all()):
+        raise MissingWeights(
+            f"these are no components of vectors: {path}: mean {mean.shape}, components {components.shape}, which are "
+            "(dim,) and (k, dim) of finite numbers; fit them again"
+        )
+    return Reduction(mean=mean.astype(np.float32), components=components.astype(np.float32))

@@ -10,7 +10,8 @@ from transforms.encoders.device import check_device, kept, resolve_device
 from transforms.encoders.family import family
 from transforms.encoders.names import Name
 from transforms.encoders.network import Where
-from transforms.errors import UsageError
+from transforms.encoders.weights import sha256_of
+from transforms.errors import MissingWeights, UsageError
 
 if TYPE_CHECKING:
     from apache_beam.ml.inference.base import ModelHandler
@@ -68,10 +69,13 @@ def load_encoder(found: Card, device: str) -> "Encoder":
 
 def _load(found: Card, where: Where) -> "Encoder":
     from transforms.encoders.encoder import Encoder
+    from transforms.encoders.fusion.adapter import load_adapter
 
     network = family(found.family).load_module().load(found, where)
     network.where = where
-    return Encoder(found, network, where, _reduction(found))
+    adapter = Name.parse(found.name).option("adapter")
+    adapted = load_adapter(Path(adapter).expanduser()) if adapter else None
+    return Encoder(found, network, where, _reduction(found), adapted)
 
 
 def _reduction(found: Card) -> "Reduction":
@@ -79,5 +83,8 @@ def _reduction(found: Card) -> "Reduction":
 
     size = int(dict(found.settings).get("keep_dimensions", 0) or 0)
     if pca := Name.parse(found.name).option("pca"):
-        return replace(load_components(Path(pca).expanduser()), dimensions=size)
+        path = Path(pca).expanduser()
+        if sha256_of(path) != dict(found.settings)["pca"]:
+            raise MissingWeights(f"the components are not those that the encoder was described with: {path}; run again")
+        return replace(load_components(path), dimensions=size)
     return Reduction(dimensions=size)

@@ -3,10 +3,13 @@
 A file grows beside its place, goes on where it stopped, and is moved into place when it is the one that was listed.
 """
 
+import fcntl
 import hashlib
+import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -69,7 +72,10 @@ class Remote:
     def __post_init__(self) -> None:
         parts = self.file.split("/")
         if not all(parts) or {"..", "."} & set(parts) or not re.fullmatch("[0-9a-f]{32,64}", self.version):
-            raise ValueError(f"a file's place is not to be trusted: file={self.file!r}, version={self.version!r}")
+            raise MissingWeights(
+                f"the list of the model's files is not to be trusted, nothing of it was taken: file={self.file!r}, "
+                f"version={self.version!r}; take the model from somebody else"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,30 @@ def wanted(files: Iterable[str], name: Name, *, inside: str = "") -> list[str]:
 
 def _matches(file: str, patterns: Iterable[str]) -> bool:
     return any(fnmatch(file, pattern) for pattern in patterns)
+
+
+@contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """One process and thread at a time brings what belongs here; the others wait, and then find it. Raises OSError."""
+    path = place.with_name(f"{place.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with path.open("a") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            if not _is_still_at(path, held.fileno()):
+                continue  # whoever had it before took the file away
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_still_at(path: Path, handle: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def growing(place: Path, one: Remote) -> Path:

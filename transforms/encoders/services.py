@@ -1,19 +1,20 @@
 """What every encoder behind a service shares: its key, its patience, its spending cap, the checks of its answers.
 
 The key comes from the environment when the encoder is loaded, and stays there: it is in no card, no pickle, no log
-and no message. Media are sent only where the encoder's name says `send_media=true`.
+and no message, and is sent to the endpoint of the name alone, never after a redirect. Media are sent only where the
+encoder's name says `send_media=true`. `max_requests` bounds what one process sends in one run (see `spending`).
 """
 
 import logging
 import random
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from os import environ
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -22,8 +23,12 @@ from transforms.encoders.cards import Card, Modality
 from transforms.encoders.family import family
 from transforms.encoders.names import Name
 from transforms.encoders.network import Kind, Network, Where
-from transforms.errors import BadVectors, MissingKey, ReelvecError, ServiceFailed, SpendingCap, UsageError
+from transforms.encoders.spending import Account, spend
+from transforms.errors import BadVectors, MissingKey, ReelvecError, ServiceFailed, UsageError
 from transforms.records import Float32, FrameSpec, Scalar
+
+if TYPE_CHECKING:
+    import httpx
 
 #: What the name of every service's encoder may say, beside what the service itself adds.
 OPTIONS = (
@@ -42,6 +47,7 @@ _DECIDING = ("query_prompt", "document_prompt")
 _LOCAL = "none"  # the key_variable of an endpoint without keys
 _LONGEST_WAIT_SECONDS = 120.0
 _SAID_CHARACTERS = 300
+_SECRET = "(key|token|secret|password|passwd|credentials?|authorization|auth|bearer)$"  # names of fields that hold one
 _PICTURE = FrameSpec(768, 768, "whole")
 _log = logging.getLogger(__name__)
 
@@ -113,6 +119,11 @@ def require_key(name: Name) -> str:
     key = environ.get(variable, "").strip() if variable else _LOCAL
     if not key:
         raise MissingKey(f"{name.family} needs a key; put it into the environment variable {variable}")
+    if not re.fullmatch("[!-~]+", key):  # a header takes no other, and clients repeat it when they say so
+        raise MissingKey(
+            f"the key in {variable} is none of {name.family}: a key is one word of ASCII letters, digits and signs, "
+            "without spaces and line breaks; put it there again"
+        )
     return key
 
 
@@ -134,6 +145,11 @@ def _check(name: Name) -> None:
         raise UsageError(
             f"an endpoint holds no user and no password, a name would show them; put the key into the environment "
             f"and say key_variable=NAME: {name.family}:{name.model}"
+        )
+    if place.query or place.fragment:
+        raise UsageError(
+            f"an endpoint has a path and nothing behind it, which may be a key; put the key into the environment and "
+            f"say key_variable=NAME: {name.family}:{name.model}"
         )
     for option in ("max_requests", "attempts", "wait_msec", "timeout_msec"):
         name.number(option, 1)
@@ -157,30 +173,33 @@ class Service:
     """One service as this process uses it; retries and the spending cap count every request that was sent."""
 
     name: str
-    key_variable: str
+    account: Account
     key: str = field(repr=False)
     dimensions: int
+    http: "httpx.Client" = field(repr=False)
     max_requests: int = 1000
     attempts: int = 6
     wait_seconds: float = 1.0  # before the second try; doubled for each further one
     timeout_seconds: float = 60.0
-    sent: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def of(cls, card: Card) -> "Service":
         """The service of a card, with the key of this process's environment; raises MissingKey."""
+        import httpx
+
         name = Name.parse(card.name)
-        variable, key = key_variable(name), require_key(name)
+        key = require_key(name)
+        timeout_seconds = name.number("timeout_msec", 60_000) / 1000
         return cls(
             name=f"{name.family}:{name.model}",
-            key_variable=variable,
+            account=Account(name.family, str(dict(card.settings)["endpoint"]), key_variable(name)),
             key=key,
             dimensions=name.number("dimensions", card.dimensions),
+            http=httpx.Client(timeout=timeout_seconds, follow_redirects=False),  # a redirect could name any host
             max_requests=name.number("max_requests", 1000),
             attempts=name.number("attempts", 6),
             wait_seconds=name.number("wait_msec", 1000) / 1000,
-            timeout_seconds=name.number("timeout_msec", 60_000) / 1000,
+            timeout_seconds=timeout_seconds,
         )
 
     def __reduce__(self) -> NoReturn:
@@ -200,17 +219,8 @@ class Service:
             attempt += 1
         return self._checked(outcome, count)
 
-    def _spend(self) -> None:
-        with self.lock:
-            if self.sent >= self.max_requests:
-                raise SpendingCap(
-                    f"{self.name} was sent {self.sent} requests by this process, as many as its name allows; "
-                    f"say max_requests=N in its name for more: max_requests={self.max_requests}"
-                )
-            self.sent += 1
-
     def _try(self, send: Callable[[], Sequence[Sequence[float]]]) -> "list[Any] | _Failure":
-        self._spend()
+        spend(self.account, self.max_requests, name=self.name)
         try:
             return list(send())
         except ReelvecError:
@@ -224,16 +234,22 @@ class Service:
             status = 0 if _no_answer(error) else 200
         body = getattr(error, "body", None) or str(error)
         told = f"{type(error).__name__}: {body}"
-        if self.key_variable:
+        if self.account.key_variable:
             told = told.replace(self.key, "***")
-        said = " ".join(told.split())[:_SAID_CHARACTERS]
+        told = " ".join(told.split())
         response = getattr(error, "response", None)
         headers = getattr(response, "headers", None) or getattr(error, "headers", None) or {}
-        return _Failure(status, f"{status or 'no answer'} {said}", _retry_after_seconds(headers))
+        wait_seconds = _retry_after_seconds(headers, told)
+        return _Failure(status, f"{status or 'no answer'} {told[:_SAID_CHARACTERS]}", wait_seconds)
 
     def _give_up_on(self, failure: _Failure) -> None:
+        if 300 <= failure.status < 400:
+            raise ServiceFailed(
+                f"{self.name} sends its callers to another address, where neither key nor input is sent to; if it is "
+                f"the right one, say it as endpoint=... in the name: {failure.said}"
+            )
         if failure.status in (401, 498) or "api_key_invalid" in failure.said.lower():
-            variable = self.key_variable or "no variable (key_variable=none)"
+            variable = self.account.key_variable or "no variable (key_variable=none)"
             raise MissingKey(f"{self.name} refuses the key of {variable}; put a valid one there: {failure.said}")
         if failure.status in (403, 404):
             raise UsageError(
@@ -305,19 +321,26 @@ class ServiceNetwork(Network):
 
     def close(self) -> None:
         """Let go of the client's connections."""
-        if hasattr(self.client, "close"):
-            self.client.close()
+        self.service.http.close()
 
 
 def fields_of(name: Name, option: str) -> dict[str, Any]:
-    """Further fields of a request's body, written as `key:value,key:value`; raises UsageError for another form."""
+    """Further fields of a request's body, written as `key:value,key:value`.
+
+    Raises UsageError for another form and for a field that would hold a key; without the values, which may be keys.
+    """
     fields: dict[str, Any] = {}
     for part in filter(None, name.option(option).split(",")):
         key, colon, value = part.partition(":")
         if not colon or not key or key in ("model", "input", "dimensions"):
             raise UsageError(
                 f"{option} are further fields of a request, key:value,key:value, and none of model, input and "
-                f"dimensions: {option}={name.option(option)!r}"
+                f"dimensions: {name.shown}"
+            )
+        if re.search(_SECRET, key.lower().replace("-", "").replace("_", "")):
+            raise UsageError(
+                f"{option} holds no keys, a recipe would show them: leave {key!r} out, put the key into the "
+                f"environment and say key_variable=NAME: {name.shown}"
             )
         fields[key] = {"true": True, "false": False}.get(value, int(value) if value.isdecimal() else value)
     return fields
@@ -334,14 +357,14 @@ def _no_answer(error: Exception) -> bool:
     return bool(names & {"TransportError", "APIConnectionError", "TimeoutError", "ConnectionError"})
 
 
-def _retry_after_seconds(headers: Mapping[str, str]) -> float:
-    """What the header says, in seconds from now; 0.0 where it says nothing that can be read."""
+def _retry_after_seconds(headers: Mapping[str, str], told: str = "") -> float:
+    """What the headers say, or else Gemini's RetryInfo in the body, in seconds from now; 0.0 where neither does."""
+    with suppress(ValueError):
+        return max(0.0, float(headers.get("retry-after-ms", "")) / 1000)
     text = str(headers.get("retry-after", ""))
-    try:
+    with suppress(ValueError):
         return max(0.0, float(text))
-    except ValueError:
-        pass
-    try:
+    with suppress(ValueError):
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
-        return 0.0
+    delay = re.search(r"""retryDelay['"]?: ?['"](\d+(?:\.\d+)?)s""", told)
+    return float(delay[1]) if delay else 0.0

@@ -1,6 +1,5 @@
-"""What sound models share: their extractor's settings, groups of equal length, and frames pooled into one vector."""
+"""What sound models share: their extractor's settings, and frames pooled into one vector."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,6 @@ def extractor_settings(folder: Path) -> dict[str, Any]:
 def at_least(samples: Float32, shortest: int) -> Float32:
     """The samples, with silence behind them where a model could make nothing of so few."""
     return np.pad(samples, (0, max(0, shortest - len(samples)))).astype(np.float32, copy=False)
-
-
-def of_equal_length(rows: Sequence[Float32]) -> Iterable[list[int]]:
-    """The places of the rows in groups, each of one length."""
-    groups: dict[int, list[int]] = {}
-    for place, row in enumerate(rows):
-        groups.setdefault(len(row), []).append(place)
-    return groups.values()
 
 
 def pooled_frames(frames: Any, mask: Any, attentions: Any, pooling: str) -> Any:

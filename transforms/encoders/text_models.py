@@ -117,11 +117,9 @@ def token_ids(tokenizer: Any, texts: Sequence[str], *, special: bool = True) -> 
     return [ids or [alone] for ids in found]
 
 
-def split_ids(ids: Sequence[int], longest: int) -> list[list[int]]:
-    """The tokens in pieces of nearly equal length, none longer than `longest`; one empty piece for none."""
-    pieces = max(1, -(-len(ids) // longest))
-    bounds = np.linspace(0, len(ids), pieces + 1).round().astype(int)
-    return [list(ids[start:end]) for start, end in pairwise(bounds)]
+def token_counter(tokenizer: Any) -> Callable[[Sequence[str]], list[int]]:
+    """What says how many tokens each text has, without those around it."""
+    return lambda texts: [len(ids) for ids in token_ids(tokenizer, texts, special=False)]
 
 
 def passes(lengths: Sequence[int]) -> Iterable[list[int]]:
@@ -134,16 +132,6 @@ def passes(lengths: Sequence[int]) -> Iterable[list[int]]:
         group.append(place)
     if group:
         yield group
-
-
-def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Any, Any]:
-    """Tokens and mask, (n, longest) int64 tensors; the padding stands at the right whatever the tokenizer prefers."""
-    import torch
-
-    longest = max(len(row) for row in rows)
-    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-    return ids, mask
 
 
 def whole_texts(
@@ -176,8 +164,10 @@ def _halves(
     return [piece for half, own in found for piece in _halves(half, own, longest, count)]
 
 
-def pretrained(model_class: Any, folder: Path, *, unsafe: bool, **options: Any) -> Any:
-    """The model of a folder, every tensor of it read from there. Raises MissingWeights where some are missing."""
+def pretrained(model_class: Any, folder: Path, *, unsafe: bool, may_miss: Sequence[str] = (), **options: Any) -> Any:
+    """The model of a folder, every tensor of it read from there, but for those that `may_miss` has a part of the name
+    of: random numbers that nothing reads. Raises MissingWeights where others are missing.
+    """
     model, about = model_class.from_pretrained(
         folder,
         use_safetensors=None if unsafe else True,
@@ -186,13 +176,35 @@ def pretrained(model_class: Any, folder: Path, *, unsafe: bool, **options: Any) 
         output_loading_info=True,
         **options,
     )
-    missing = sorted(key for key in about["missing_keys"] if "pooler" not in key)
+    missing = sorted(key for key in about["missing_keys"] if not any(part in key for part in may_miss))
     if missing:
         raise MissingWeights(
             f"{len(missing)} tensors of {model_class.__name__} are not in {folder}: {', '.join(missing[:3])}; "
             "they would be random numbers; take the folder of a model of this kind"
         )
     return model
+
+
+def check_complete(model: Any, folder: Path, *, unsafe: bool, may_miss: Sequence[str] = ()) -> None:
+    """Raise MissingWeights where tensors of a model that another library has loaded are not in its folder.
+
+    A name that is not in the files may be that of a tied tensor, or the library may have renamed it: it is asked then.
+    """
+    saved = {name[place:] for name in _tensor_names(folder) for place in _suffixes(name)}
+    if any(name not in saved for name in model.state_dict()):
+        pretrained(type(model), folder, unsafe=unsafe, may_miss=may_miss, config=model.config)
+
+
+def _suffixes(name: str) -> list[int]:
+    return [0, *(found.end() for found in re.finditer(r"\.", name))]
+
+
+def _tensor_names(folder: Path) -> Iterable[str]:
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, framework="np") as opened:
+            yield from opened.keys()
 
 
 def read_list(folder: Path, file: str) -> list[dict[str, Any]]:

@@ -3,12 +3,15 @@
 Nothing is cut off. The mean of unit vectors, weighted by tokens or seconds, is brought to unit length again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence, Sized
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transforms.records import Float32
+
+Int64 = NDArray[np.int64]
 
 
 def text_windows(text: str, spans: Sequence[tuple[int, int]], longest_tokens: int) -> list[tuple[str, float]]:
@@ -37,6 +40,34 @@ def pooled(rows: Float32, owners: Sequence[int], weights: Sequence[float], count
     sums = np.zeros((count, rows.shape[1]), np.float32)
     np.add.at(sums, np.asarray(owners, np.int64), unit_length(rows) * np.asarray(weights, np.float32)[:, None])
     return unit_length(sums)
+
+
+def split_ids(ids: Sequence[int], longest: int) -> list[list[int]]:
+    """The tokens in pieces of nearly equal length, none longer than `longest`; one empty piece for none."""
+    pieces = max(1, -(-len(ids) // longest))
+    bounds = np.linspace(0, len(ids), pieces + 1).round().astype(int)
+    return [list(ids[start:end]) for start, end in pairwise(bounds)]
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Int64, Int64]:
+    """Tokens and mask, each (n, longest); the padding stands at the right whatever the tokenizer prefers."""
+    longest = max(len(row) for row in rows)
+    ids = np.array([[*row, *[pad] * (longest - len(row))] for row in rows], np.int64)
+    mask = np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows], np.int64)
+    return ids, mask
+
+
+def of_equal_length(rows: Sequence[Sized]) -> Collection[list[int]]:
+    """The places of the rows in groups, each of one length."""
+    groups: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault(len(row), []).append(place)
+    return groups.values()
+
+
+def encodable(text: str) -> str:
+    """The text with a mark for what no tokenizer takes: a lone surrogate, as a command line may hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def unit_length(vectors: Float32) -> Float32:

@@ -1,16 +1,13 @@
 """Texts -> token windows -> unit vectors, whatever runs the network (torch or onnxruntime). Imports neither."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from transforms.encoders.windows import Int64, encodable, padded, split_ids, unit_length
 from transforms.records import Float32
-
-Int64 = NDArray[np.int64]
 
 #: ids (n, tokens) and mask (n, tokens) of one padded batch -> mean-pooled vectors (n, dim), not normalised
 Forward = Callable[[Int64, Int64], Float32]
@@ -37,7 +34,7 @@ def embed(texts: Sequence[str], tokenizer: Tokenizer, forward: Forward, *, windo
     owners: list[int] = []
     windows: list[list[int]] = []
     for owner, ids in enumerate(_content_ids(texts, tokenizer)):
-        for piece in _split(ids, window_tokens - 2):
+        for piece in split_ids(ids, window_tokens - 2):
             owners.append(owner)
             windows.append([first, *piece, last])
     pooled = unit_length(_run(windows, forward))
@@ -47,26 +44,9 @@ def embed(texts: Sequence[str], tokenizer: Tokenizer, forward: Forward, *, windo
     return unit_length(sums)
 
 
-def unit_length(vectors: Float32) -> Float32:
-    """The rows scaled to length one; a row of zeros stays as it is."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), np.float32)
-
-
 def _content_ids(texts: Sequence[str], tokenizer: Tokenizer) -> list[list[int]]:
-    encodings = tokenizer.encode_batch([_encodable(text) for text in texts], add_special_tokens=False)
+    encodings = tokenizer.encode_batch([encodable(text) for text in texts], add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
-
-
-def _encodable(text: str) -> str:
-    # A lone surrogate, as an undecodable command line argument holds, is refused by the tokenizer.
-    return text.encode("utf-8", "replace").decode()
-
-
-def _split(ids: list[int], size: int) -> list[list[int]]:
-    pieces = max(1, -(-len(ids) // size))
-    bounds = np.linspace(0, len(ids), pieces + 1).round().astype(int)
-    return [ids[start:end] for start, end in pairwise(bounds)]
 
 
 def _run(windows: Sequence[list[int]], forward: Forward) -> Float32:
@@ -76,17 +56,7 @@ def _run(windows: Sequence[list[int]], forward: Forward) -> Float32:
     rows: list[Float32 | None] = [None] * len(windows)
     for start in range(0, len(order), _BATCH_WINDOWS):
         chosen = order[start : start + _BATCH_WINDOWS]
-        vectors = forward(*_padded([windows[index] for index in chosen]))
+        vectors = forward(*padded([windows[index] for index in chosen], 0))
         for index, vector in zip(chosen, vectors, strict=True):
             rows[index] = vector
     return np.stack([row for row in rows if row is not None])
-
-
-def _padded(windows: Sequence[list[int]]) -> tuple[Int64, Int64]:
-    longest = max(len(window) for window in windows)
-    ids = np.zeros((len(windows), longest), np.int64)
-    mask = np.zeros((len(windows), longest), np.int64)
-    for row, window in enumerate(windows):
-        ids[row, : len(window)] = window
-        mask[row, : len(window)] = 1
-    return ids, mask

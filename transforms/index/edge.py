@@ -18,10 +18,11 @@ from transforms.index.engine import (
     points_out,
     query_out,
     set_payload_out,
+    vectors_out,
 )
 from transforms.index.live import LiveShard, borrow, give_back
 from transforms.index.location import IndexLocation
-from transforms.index.store import Query, ScoredPoint, Where
+from transforms.index.store import Query, ScoredPoint, Vectors, Where
 from transforms.records import ClipPoint, Schema, SparseVector
 
 #: Points handed to the engine in one call.
@@ -50,12 +51,12 @@ class EdgeReads(ABC):
         with self._use() as shard:
             return int(shard.count(count_out(where)))
 
-    def retrieve(self, ids: Sequence[str], *, vectors: bool = False, payload: bool = True) -> list[ClipPoint]:
+    def retrieve(self, ids: Sequence[str], *, vectors: Vectors = False, payload: bool = True) -> list[ClipPoint]:
         """The points of these ids that exist."""
         with self._use() as shard:
-            return [point_in(record) for record in shard.retrieve(list(ids), payload, vectors)]
+            return [point_in(record) for record in shard.retrieve(list(ids), payload, vectors_out(vectors))]
 
-    def scroll(self, where: Where, *, vectors: bool = False, batch: int = 1000) -> Iterator[ClipPoint]:
+    def scroll(self, where: Where, *, vectors: Vectors = False, batch: int = 1000) -> Iterator[ClipPoint]:
         """Every point, each once, in the order of their ids; a page is read at a time."""
         offset = None
         while True:

@@ -8,7 +8,18 @@ import numpy as np
 import qdrant_edge as edge
 
 from transforms.errors import BadVectors, DiskFull, IndexLocked, StoreUnavailable
-from transforms.index.store import AnyOf, Between, Condition, Equals, HasVector, Query, ScoredPoint, Where
+from transforms.index.store import (
+    AnyOf,
+    Between,
+    Condition,
+    Equals,
+    HasId,
+    HasVector,
+    Query,
+    ScoredPoint,
+    Vectors,
+    Where,
+)
 from transforms.records import ClipPoint, DenseVector, Quantization, Schema, SparseVector, Vector
 
 #: What filters look at, indexed before anything is loaded.
@@ -113,6 +124,8 @@ def _condition(condition: Condition) -> Any:
             return edge.FieldCondition(field, range=edge.RangeFloat(gte=at_least, lt=below))
         case HasVector(name):
             return edge.HasVectorCondition(name)
+        case HasId(ids):
+            return edge.HasIdCondition(set(ids))
 
 
 def _params(vector: DenseVector) -> edge.EdgeVectorParams:
@@ -149,9 +162,13 @@ def count_out(where: Where) -> edge.CountRequest:
     return edge.CountRequest(exact=True, filter=filter_out(where))
 
 
-def page_out(where: Where, *, limit: int, offset: Any, vectors: bool) -> edge.ScrollRequest:
+def vectors_out(vectors: Vectors) -> Any:
+    return vectors if isinstance(vectors, bool) else list(vectors)
+
+
+def page_out(where: Where, *, limit: int, offset: Any, vectors: Vectors) -> edge.ScrollRequest:
     return edge.ScrollRequest(
-        offset=offset, limit=limit, filter=filter_out(where), with_payload=True, with_vector=vectors
+        offset=offset, limit=limit, filter=filter_out(where), with_payload=True, with_vector=vectors_out(vectors)
     )
 
 

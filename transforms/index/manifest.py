@@ -53,6 +53,13 @@ def verify_schema(found: Schema, wanted: Schema, *, shown: str) -> None:
     """Raise RecipeMismatch unless an index holds exactly what the recipe makes."""
     if found.recipe == wanted.recipe and found.dense == wanted.dense and found.sparse == wanted.sparse:
         return
+    if found.recipe == wanted.recipe and _vectors(found) == _vectors(wanted):  # only the store keeps them otherwise
+        held, asked = (", ".join(f"{one.name} {one.quantization}" for one in each.dense) for each in (found, wanted))
+        raise RecipeMismatch(
+            f"the index keeps its vectors in another quantization than the recipe {wanted.recipe_name!r} asks for: "
+            f"{held}, not {asked}: {shown}; an index keeps the one that it was made with: say that in [quantization], "
+            "or ingest into another --index"
+        )
     raise RecipeMismatch(
         f"the index was made by recipe {found.recipe_name!r} ({found.recipe[:12]}: {_vectors(found)}), "
         f"not by {wanted.recipe_name!r} ({wanted.recipe[:12]}: {_vectors(wanted)}): {shown}; "

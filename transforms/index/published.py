@@ -16,7 +16,7 @@ from transforms.index.engine import engine_errors, page_out, point_in
 from transforms.index.live import CURRENT, PUBLISHED
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import read_manifest, schema_of
-from transforms.index.store import Where
+from transforms.index.store import Vectors, Where
 from transforms.records import ClipPoint
 
 #: A version may be replaced and swept between reading its name and holding it; then the name is read again.
@@ -63,7 +63,7 @@ class PublishedReader(EdgeReads):
             self._closed = True
             self._retire()
 
-    def scroll(self, where: Where, *, vectors: bool = False, batch: int = 1000) -> Iterator[ClipPoint]:
+    def scroll(self, where: Where, *, vectors: Vectors = False, batch: int = 1000) -> Iterator[ClipPoint]:
         """Every point of one version, each once, also when another is published meanwhile."""
         offset = None
         with self._use() as shard:

@@ -18,7 +18,7 @@ from transforms.index.checks import check_payload, check_points, check_query
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import manifest_of, schema_of, verify_schema
 from transforms.index.retry import AlreadyThere, call
-from transforms.index.store import Query, ScoredPoint, Where
+from transforms.index.store import Query, ScoredPoint, Vectors, Where
 from transforms.records import ClipPoint, Schema, SparseVector
 
 #: A request stays well below the 32 MB that a server takes.
@@ -62,15 +62,17 @@ class ServerStore:
         counted = self._call("counting", lambda: self._client.count(self.collection, wanted, exact=True))
         return int(counted.count)
 
-    def retrieve(self, ids: Sequence[str], *, vectors: bool = False, payload: bool = True) -> list[ClipPoint]:
+    def retrieve(self, ids: Sequence[str], *, vectors: Vectors = False, payload: bool = True) -> list[ClipPoint]:
         """The points of these ids that exist."""
         records = self._call(
             "retrieving",
-            lambda: self._client.retrieve(self.collection, list(ids), with_payload=payload, with_vectors=vectors),
+            lambda: self._client.retrieve(
+                self.collection, list(ids), with_payload=payload, with_vectors=wire.vectors_out(vectors)
+            ),
         )
         return [wire.point_in(record) for record in records]
 
-    def scroll(self, where: Where, *, vectors: bool = False, batch: int = 1000) -> Iterator[ClipPoint]:
+    def scroll(self, where: Where, *, vectors: Vectors = False, batch: int = 1000) -> Iterator[ClipPoint]:
         """Every point, each once, in the order of their ids; a page is read at a time."""
         wanted, offset = wire.filter_out(where), None
         while True:
@@ -111,9 +113,14 @@ class ServerStore:
             self._closed = True
             self._client.close()
 
-    def _page(self, where: models.Filter, limit: int, offset: Any, vectors: bool) -> Callable[[], Any]:
+    def _page(self, where: models.Filter, limit: int, offset: Any, vectors: Vectors) -> Callable[[], Any]:
         return lambda: self._client.scroll(
-            self.collection, where, limit=limit, offset=offset, with_payload=True, with_vectors=vectors
+            self.collection,
+            where,
+            limit=limit,
+            offset=offset,
+            with_payload=True,
+            with_vectors=wire.vectors_out(vectors),
         )
 
     def _upsert_of(self, points: Sequence[ClipPoint]) -> Callable[[], models.UpdateResult]:

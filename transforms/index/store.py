@@ -1,8 +1,7 @@
 """The one protocol that Qdrant Edge and a Qdrant server both answer to.
 
-A store holds points of four kinds, told apart by the payload field `kind`:
-`clip`, `receipt`, `video` (a ledger entry) and, only on a server, `meta`.
-Only clips carry vectors.
+A store holds points of several kinds, told apart by the payload field `kind`: `clip`, `receipt`, `video`
+(a ledger entry) and `calibration` (what chance scores). Only clips carry vectors.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +44,14 @@ class HasVector:
     name: str
 
 
-Condition = Equals | AnyOf | Between | HasVector
+@dataclass(frozen=True, slots=True)
+class HasId:
+    """The point is one of these."""
+
+    ids: tuple[str, ...]
+
+
+Condition = Equals | AnyOf | Between | HasVector | HasId
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +82,16 @@ class ScoredPoint:
     payload: Mapping[str, Any]
 
 
+#: Which vectors of a point are wanted: all, none, or those of these names.
+Vectors = bool | tuple[str, ...]
+
+
 class Reader(Protocol):
     """What searching needs. Every method raises `StoreUnavailable` when the store fails."""
 
-    schema: Schema
+    @property
+    def schema(self) -> Schema:
+        """What the index says of itself."""
 
     def query(self, queries: Sequence[Query]) -> list[list[ScoredPoint]]:
         """One list of hits a query, best first."""
@@ -87,10 +99,10 @@ class Reader(Protocol):
     def count(self, where: Where) -> int:
         """The exact number of points."""
 
-    def retrieve(self, ids: Sequence[str], *, vectors: bool = False, payload: bool = True) -> list[ClipPoint]:
-        """The points of these ids that exist, in no order; vectors where asked for, payloads unless not."""
+    def retrieve(self, ids: Sequence[str], *, vectors: Vectors = False, payload: bool = True) -> list[ClipPoint]:
+        """The points of these ids that exist, in no order; all vectors or those named, payloads unless not."""
 
-    def scroll(self, where: Where, *, vectors: bool = False, batch: int = 1000) -> Iterator[ClipPoint]:
+    def scroll(self, where: Where, *, vectors: Vectors = False, batch: int = 1000) -> Iterator[ClipPoint]:
         """Every point, each once, in the order of their ids."""
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.uploader.grpc_uploader import convert_vector_struct
 
-from transforms.index.store import AnyOf, Between, Condition, Equals, HasVector, Query, Where
+from transforms.index.store import AnyOf, Between, Condition, Equals, HasId, HasVector, Query, Vectors, Where
 from transforms.records import ClipPoint, DenseVector, Quantization, Schema, SparseVector, Vector
 
 #: What filters look at, indexed before anything is loaded.
@@ -81,6 +81,10 @@ def filter_out(where: Where) -> models.Filter:
     return models.Filter(must=[_condition(c) for c in where.must], must_not=[_condition(c) for c in where.must_not])
 
 
+def vectors_out(vectors: Vectors) -> bool | list[str]:
+    return vectors if isinstance(vectors, bool) else list(vectors)
+
+
 def vector_out(vector: Vector) -> Any:
     if isinstance(vector, SparseVector):
         return models.SparseVector(indices=vector.indices.tolist(), values=vector.values.tolist())
@@ -139,6 +143,8 @@ def _condition(condition: Condition) -> Any:
             return models.FieldCondition(key=field, range=models.Range(gte=at_least, lt=below))
         case HasVector(name):
             return models.HasVectorCondition(has_vector=name)
+        case HasId(ids):
+            return models.HasIdCondition(has_id=list(ids))
 
 
 def _vector_in(vector: Any) -> Vector:

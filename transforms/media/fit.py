@@ -1,9 +1,18 @@
 """A picture of any shape -> the pixels of a `FrameSpec`, by ffmpeg's filters."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from transforms.records import FrameSpec, VideoStream
+from transforms.records import FrameSpec, Interpolation, VideoStream
+
+#: How ffmpeg's scaler calls the ways of interpolating.
+_FLAGS: Mapping[Interpolation, str] = {
+    "bicubic": "bicubic",
+    "bilinear": "bilinear",
+    "lanczos": "lanczos",
+    "nearest": "neighbor",
+}
 
 
 def size_of(spec: FrameSpec, video: VideoStream) -> tuple[int, int]:
@@ -23,7 +32,7 @@ def fitted(frames: Any, spec: FrameSpec, video: VideoStream) -> Any:
         width = f"max(1,min(iw,ih*{wide}/sar)*{_kept(spec.width, spec)!r})"
         height = f"max(1,min(ih,iw*sar*{high})*{_kept(spec.height, spec)!r})"
         frames = frames.filter("crop", w=width, h=height, exact=1)
-    return frames.filter("scale", *size_of(spec, video), flags="bicubic")
+    return frames.filter("scale", *size_of(spec, video), flags=_FLAGS[spec.interpolation])
 
 
 def _kept(side: int, spec: FrameSpec) -> float:
@@ -36,5 +45,5 @@ def _padded(frames: Any, spec: FrameSpec) -> Any:
     width = f"max(1,if({wider},{spec.width},round({spec.height}*iw*sar/ih)))"
     height = f"max(1,if({wider},round({spec.width}*ih/iw/sar),{spec.height}))"
     # In RGB before padding: with subsampled colours the picture could lie at even places only.
-    scaled = frames.filter("scale", width, height, flags="bicubic").filter("format", "rgb24")
+    scaled = frames.filter("scale", width, height, flags=_FLAGS[spec.interpolation]).filter("format", "rgb24")
     return scaled.filter("pad", spec.width, spec.height, "(ow-iw)/2", "(oh-ih)/2", "black")

@@ -16,7 +16,7 @@ from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Role, Where, as_float32
 from transforms.encoders.precision import moved, placed
 from transforms.encoders.sounds import at_least, extractor_settings
-from transforms.encoders.text_models import pretrained
+from transforms.encoders.text_models import pretrained, token_counter, token_spans, whole_texts
 from transforms.errors import UsageError
 from transforms.records import Float32
 
@@ -29,15 +29,16 @@ class ClapNetwork(Network):
     extractor: Any
     tokenizer: Any
     sample_rate_hz: int
+    longest_tokens: int
     where: Where = Where()
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
-        import torch
+        return whole_texts(texts, self.longest_tokens, token_counter(self.tokenizer), self._text_vectors)
 
+    def _text_vectors(self, texts: Sequence[str]) -> Float32:
         inputs = self.tokenizer(list(texts), padding=True, return_tensors="pt")
-        with torch.inference_mode():
-            return as_float32(self.model.get_text_features(**moved(inputs, self.where)).pooler_output)
+        return as_float32(self.model.get_text_features(**moved(inputs, self.where)).pooler_output)
 
     def sounds(self, windows: Sequence[Float32]) -> Float32:
         """(n, dim)."""
@@ -51,8 +52,7 @@ class ClapNetwork(Network):
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
-        spans = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        return [(start, end) for start, end in spans if end > start]
+        return token_spans(self.tokenizer, text)
 
 
 def describe(name: Name, folder: Path) -> Card:
@@ -71,7 +71,7 @@ def describe(name: Name, folder: Path) -> Card:
         sample_rate_hz=heard["sampling_rate"],
         longest_seconds=heard["max_length_s"],
         longest_tokens=config["text_config"]["max_position_embeddings"] - 4,  # RoBERTa counts from 2; <s> and </s>
-        code_revision=2,
+        code_revision=3,
     )
 
 
@@ -83,4 +83,4 @@ def load(card: Card, where: Where) -> ClapNetwork:
     extractor = ClapFeatureExtractor.from_pretrained(card.folder, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
     assert card.sample_rate_hz is not None
-    return ClapNetwork(placed(model, where), extractor, tokenizer, card.sample_rate_hz)
+    return ClapNetwork(placed(model, where), extractor, tokenizer, card.sample_rate_hz, card.longest_tokens)

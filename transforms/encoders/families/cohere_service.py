@@ -72,5 +72,6 @@ def load(card: Card, where: Where) -> CohereNetwork:
         base_url=endpoint_of(card, _ENDPOINT),
         timeout=service.timeout_seconds,
         max_retries=0,
+        httpx_client=service.http,
     )
     return CohereNetwork(service, client, card, where)

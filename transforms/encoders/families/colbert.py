@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 
 from transforms.encoders.cards import Card
+from transforms.encoders.families.pooled_text import UNUSED
 from transforms.encoders.folders import hub_card, pinned, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Role, Where, as_float32
 from transforms.encoders.precision import placed
 from transforms.encoders.text_models import (
     longest_pass,
-    padded,
     passes,
     pretrained,
     prompt_settings,
     read_list,
-    split_ids,
     tensor_shape,
     token_ids,
     token_spans,
 )
+from transforms.encoders.windows import padded, split_ids
 from transforms.errors import UsageError
 from transforms.records import Float32
 
@@ -55,8 +55,8 @@ class ColbertNetwork(Network):
         longest = int(self.settings[f"{role}_max_tokens"]) - len(marker) - len(last) - 1
         windows: list[list[int]] = []
         owners: list[int] = []
-        for owner, content in enumerate(token_ids(self.tokenizer, texts, special=False)):
-            for piece in split_ids(content, longest):
+        for owner, text in enumerate(texts):
+            for piece in self._pieces(text, str(self.settings[f"{role}_prompt"]), longest):
                 owners.append(owner)
                 windows.append([first, *marker, *piece, *last])
         rows = self._run(windows, fill=int(self.settings["query_tokens"]) if role == "query" else 0)
@@ -69,6 +69,14 @@ class ColbertNetwork(Network):
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
         return token_spans(self.tokenizer, text)
+
+    def _pieces(self, text: str, prompt: str, longest: int) -> list[list[int]]:
+        """The tokens of a text that begins with the prompt, in pieces that each begin with it."""
+        (whole,) = token_ids(self.tokenizer, [text], special=False)
+        if len(whole) <= longest or not prompt:
+            return split_ids(whole, longest)
+        before, content = token_ids(self.tokenizer, [prompt, text.removeprefix(prompt)], special=False)
+        return [[*before, *piece] for piece in split_ids(content, longest - len(before))]
 
     def _without_punctuation(self, ids: list[int], rows: Float32) -> Float32:
         skipped = {self.tokenizer.convert_tokens_to_ids(sign) for sign in self.settings["skipped"].split()}
@@ -92,7 +100,7 @@ class ColbertNetwork(Network):
             token for token in (self.tokenizer.mask_token_id, self.tokenizer.eos_token_id, 0) if token is not None
         )
         filled = [[*window, *[mask_id] * (fill - len(window))] for window in windows]
-        ids, mask = padded(filled, self.tokenizer.pad_token_id or 0)
+        ids, mask = map(torch.from_numpy, padded(filled, self.tokenizer.pad_token_id or 0))
         if not self.settings["attend"]:  # what fills a query up looks at its tokens, and they do not look at it
             lengths = torch.tensor([len(window) for window in windows])
             mask = (torch.arange(mask.shape[1]) < lengths[:, None]).long()
@@ -126,6 +134,7 @@ def describe(name: Name, folder: Path) -> Card:
     whole, content = longest_pass(first, read_config(first))
     layout["document_max_tokens"] = min(int(layout["document_max_tokens"]), whole)
     layout["query_max_tokens"] = whole
+    prompts = prompt_settings(name)
     return hub_card(
         name,
         folder,
@@ -136,7 +145,8 @@ def describe(name: Name, folder: Path) -> Card:
         multivector=True,
         tensors=(*_FILES, *(("*.bin", "*/*.bin") if name.flag("unsafe") else ())),
         longest_tokens=int(layout["document_max_tokens"]) - (whole - content) - 1,
-        settings=(*sorted(layout.items()), *prompt_settings(name)),
+        settings=(*sorted(layout.items()), *prompts),
+        code_revision=2 if any(said for _, said in prompts) else 1,  # 2: every window begins with the prompt
     )
 
 
@@ -208,7 +218,7 @@ def load(card: Card, where: Where) -> ColbertNetwork:
     name, folder = Name.parse(card.name), card.folder
     unsafe, dense = name.flag("unsafe"), _heads(name, folder)
     first = folder / (read_list(folder, "modules.json")[0].get("path", "") if dense else "")
-    model = placed(pretrained(AutoModel, first, unsafe=unsafe), where)
+    model = placed(pretrained(AutoModel, first, unsafe=unsafe, may_miss=UNUSED), where)
     if dense:
         heads = [_dense(place, unsafe) for place in dense]
     else:

@@ -28,7 +28,7 @@ from transforms.encoders.precision import dtype_of, placed
 from transforms.encoders.registry import loaded
 from transforms.encoders.weights import verify
 from transforms.errors import MissingWeights, UsageError
-from transforms.records import Float32
+from transforms.records import Float32, Scalar
 
 if TYPE_CHECKING:
     import torch
@@ -72,6 +72,11 @@ def parts(name: Name) -> tuple[str, ...]:
     return (_text_of(name),)
 
 
+def of_parts(name: Name, parts: Sequence[str]) -> Name:
+    """The same name with this text encoder."""
+    return name.with_options({"text": parts[0]})
+
+
 def describe(name: Name, folder: Path) -> Card:
     """The card of a timm folder with a classifier over ImageNet's 1,000 classes, in the text encoder's space."""
     name.check_options("text", "top_k", "temperature")
@@ -83,16 +88,6 @@ def describe(name: Name, folder: Path) -> Card:
     if classes != _CLASSES:
         raise UsageError(
             f"conse names the {_CLASSES} classes of ImageNet, this network has {classes}: name={str(name)!r}"
-        )
-    try:
-        temperature = float(name.option("temperature", str(_PACKAGED.setting("temperature"))))
-    except ValueError:
-        temperature = 0.0
-    top_k = name.number("top_k", int(_PACKAGED.setting("top_k")))
-    if not 0 < temperature < float("inf") or top_k > _CLASSES:
-        raise UsageError(
-            f"the temperature is a number above zero and top_k {_CLASSES} at most: "
-            f"temperature={name.option('temperature')!r}, top_k={top_k}, name={str(name)!r}"
         )
     text = card_of(_text_of(name))
     if not (text.text_queries and text.dimensions and "text" in text.accepts) or text.multivector:
@@ -108,13 +103,32 @@ def describe(name: Name, folder: Path) -> Card:
         languages=text.languages,
         weights=(*plain.weights, _PACKAGED.weights_of(CLASS_NAMES)),
         settings=(
-            ("top_k", top_k),
-            ("temperature", temperature),
+            *_weighing(name).items(),
             ("template", "{name}"),
             ("text", text.fingerprint),
             ("revision", 1),
         ),
     )
+
+
+def changed(name: Name) -> dict[str, Scalar]:
+    """What a name changes of the packaged encoder's settings; its text encoder stays."""
+    name.check_options("top_k", "temperature")
+    return _weighing(name)
+
+
+def _weighing(name: Name) -> dict[str, Scalar]:
+    try:
+        temperature = float(name.option("temperature", str(_PACKAGED.setting("temperature"))))
+    except ValueError:
+        temperature = 0.0
+    top_k = name.number("top_k", int(_PACKAGED.setting("top_k")))
+    if not 0 < temperature < float("inf") or top_k > _CLASSES:
+        raise UsageError(
+            f"the temperature is a number above zero and top_k {_CLASSES} at most: "
+            f"temperature={name.option('temperature')!r}, top_k={top_k}, name={str(name)!r}"
+        )
+    return {"top_k": top_k, "temperature": temperature}
 
 
 def _text_of(name: Name) -> str:

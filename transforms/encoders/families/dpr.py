@@ -48,6 +48,12 @@ def parts(name: Name) -> tuple[str, ...]:
     return (str(Name("dpr", context, name.option("context_revision"))),) if context else ()
 
 
+def of_parts(name: Name, parts: Sequence[str]) -> Name:
+    """The same name with this context tower."""
+    context = Name.parse(parts[0])
+    return name.with_options({"context": context.model, "context_revision": context.revision})
+
+
 def describe(name: Name, folder: Path) -> Card:
     """The card of both towers."""
     name.check_options("context", "context_revision")

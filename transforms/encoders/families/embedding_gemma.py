@@ -57,12 +57,21 @@ class EmbeddingGemmaNetwork(Network):
         """(n, dim)."""
         times = [frame_times(clip) for clip in clips]
         settings = {"video_metadata": times, "do_sample_frames": False, **LAYOUT}
-        videos = [clip.frames for clip in clips]
-        return self._mean(self.processor(videos=videos, videos_kwargs=settings, return_tensors="pt"))
+        given = {"videos": [clip.frames for clip in clips], "videos_kwargs": settings}
+        if any(clip.words for clip in clips):  # interleaved inputs: the frames' token, then the words
+            token = self.processor.video_token
+            given["text"] = [f"{token} {self._plain(clip.words)}" if clip.words else token for clip in clips]
+        return self._mean(self.processor(**given, return_tensors="pt"))
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
         return token_spans(self.processor.tokenizer, text)
+
+    def _plain(self, words: str) -> str:
+        """The words without the tokens that stand for pictures and sound: none of those belongs to them."""
+        for token in filter(None, (self.processor.image_token, self.processor.video_token, self.processor.audio_token)):
+            words = words.replace(token, token.replace("|", " "))
+        return words
 
     def _mean(self, given: Any) -> Float32:
         """(n, dim): the mean of the last layer over the tokens that are no padding."""
@@ -84,7 +93,7 @@ def describe(name: Name, folder: Path) -> Card:
     heard: tuple[Kind, ...] = ("sound",) if hears else ()
     frames, side = name.number("frames", FRAMES), name.number("side", SIDE_PIXELS)
     rate_hz, longest_seconds = _hearing(folder) if hears else (None, 0.0)
-    tokens = longest_pass(folder, config, name.number("max_tokens", 0) if name.option("max_tokens") else 0)[1]
+    tokens = longest_pass(folder, config, name.number("max_tokens", 0))[1]
     return hub_card(
         name,
         folder,
@@ -98,6 +107,7 @@ def describe(name: Name, folder: Path) -> Card:
         sample_rate_hz=rate_hz,
         longest_seconds=longest_seconds,
         longest_tokens=tokens,
+        takes_words=sees,
         matryoshka_dimensions=tuple(config.get("matryoshka_dimensions") or ()),
         settings=prompt_settings(name, *_prompts(folder)),
     )
@@ -126,9 +136,6 @@ def load(card: Card, where: Where) -> EmbeddingGemmaNetwork:
     """The model of a card."""
     from transformers import EmbeddingGemma2Model, EmbeddingGemma2Processor
 
-    whole = pretrained(EmbeddingGemma2Model, card.folder, unsafe=False)
-    model: Any = placed(whole, where)
-    if where.precision == "int8" and "image" in card.accepts:  # it asks this layer's weights for their type
-        model.vision_tower.patch_embedder.input_proj = whole.vision_tower.patch_embedder.input_proj
+    model = pretrained(EmbeddingGemma2Model, card.folder, unsafe=Name.parse(card.name).flag("unsafe"))
     processor = EmbeddingGemma2Processor.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
-    return EmbeddingGemmaNetwork(model, processor, where)
+    return EmbeddingGemmaNetwork(placed(model, where, exact=("patch_embedder.input_proj",)), processor, where)

@@ -19,7 +19,7 @@ from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Where
 from transforms.encoders.weights import verify
 from transforms.errors import MissingWeights, UsageError
-from transforms.records import Audio, Transcript, Word
+from transforms.records import Audio, Scalar, Transcript, Word
 
 if TYPE_CHECKING:
     from faster_whisper import WhisperModel
@@ -106,7 +106,6 @@ def describe(name: Name, folder: Path) -> Card:
     multilingual, language = _is_multilingual(folder), name.option("language")
     if language and language != "en" and not multilingual:
         raise UsageError(f"this model knows English only: language={language!r}, name={str(name)!r}")
-    by_precision = _BY_PRECISION.get(name.option("precision"), _COMPUTE_TYPES[0])
     described = hub_card(
         name,
         folder,
@@ -118,13 +117,26 @@ def describe(name: Name, folder: Path) -> Card:
         tensors=(_MODEL, "vocabulary.*"),
         languages=(language or ("any" if multilingual else "en"),),
         settings=(
-            ("compute_type", name.choice("compute_type", (by_precision, *_COMPUTE_TYPES))),
-            ("beam_size", name.number("beam_size", 5)),
+            *_computing(name).items(),
             *((("language", language),) if language else ()),
             *HONESTY,
         ),
     )
     return replace(described, space="", weights=(*described.weights, SILERO_GATE))
+
+
+def changed(name: Name) -> dict[str, Scalar]:
+    """What a name changes of the packaged encoder's settings; its language is English."""
+    name.check_options("compute_type", "beam_size")
+    return _computing(name)
+
+
+def _computing(name: Name) -> dict[str, Scalar]:
+    by_precision = _BY_PRECISION.get(name.option("precision"), _COMPUTE_TYPES[0])
+    return {
+        "compute_type": name.choice("compute_type", (by_precision, *_COMPUTE_TYPES)),
+        "beam_size": name.number("beam_size", 5),
+    }
 
 
 def _is_multilingual(folder: Path) -> bool:

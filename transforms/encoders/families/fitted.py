@@ -18,6 +18,7 @@ from transforms.encoders.cards import Card
 from transforms.encoders.folders import hub_card, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Role, Where
+from transforms.encoders.windows import encodable
 from transforms.errors import MissingWeights, UsageError
 from transforms.records import Float32
 
@@ -60,7 +61,7 @@ def _fitted(texts: Iterable[str], max_features: int) -> tuple[Any, Any]:
 
     vectorizer = TfidfVectorizer(max_features=max_features, dtype=np.float32)
     try:
-        return vectorizer, vectorizer.fit_transform([text.encode("utf-8", "replace").decode() for text in texts])
+        return vectorizer, vectorizer.fit_transform([encodable(text) for text in texts])
     except ValueError as error:
         raise UsageError(f"these texts hold no words to fit on: {error}") from error
 

@@ -98,7 +98,10 @@ def load(card: Card, where: Where) -> GeminiNetwork:
 
     service = Service.of(card)
     options = HttpOptions(
-        base_url=endpoint_of(card, _ENDPOINT), api_version="v1beta", timeout=round(service.timeout_seconds * 1000)
+        base_url=endpoint_of(card, _ENDPOINT),
+        api_version="v1beta",
+        timeout=round(service.timeout_seconds * 1000),
+        httpx_client=service.http,
     )
     client = Client(api_key=service.key, vertexai=False, http_options=options)
     return GeminiNetwork(service, client, card, where)

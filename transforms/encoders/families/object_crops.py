@@ -27,6 +27,7 @@ from transforms.encoders.network import Detected, Network, Pixels, Where
 from transforms.encoders.objects import Box, best_of_clip
 from transforms.encoders.pictures import prepared
 from transforms.encoders.precision import moved, placed
+from transforms.encoders.text_models import pretrained
 from transforms.errors import BadVectors, MissingWeights, UsageError
 from transforms.records import Float32, FrameSpec
 
@@ -104,6 +105,16 @@ def crop(frame: Pixels, box: Box) -> Pixels:
     return frame[slice(*rows), slice(*columns)]
 
 
+def parts(name: Name) -> tuple[str, ...]:
+    """The encoder of crops."""
+    return (name.option("crops", _CROPS),)
+
+
+def of_parts(name: Name, parts: Sequence[str]) -> Name:
+    """The same name with this encoder of crops."""
+    return name.with_options({"crops": parts[0]})
+
+
 def describe(name: Name, folder: Path) -> Card:
     """The card of a detector's folder; raises UsageError for labels and crops that do not go with it."""
     name.check_options("crops", "top_k", "least_score", "labels")
@@ -143,7 +154,7 @@ def load(card: Card, where: Where) -> ObjectNetwork:
 
     from transforms.encoders.registry import loaded
 
-    files: Any = {"local_files_only": True}
+    name = Name.parse(card.name)
     described = _self_contained(read_config(card.folder), card.name)
     config: Any = transformers.AutoConfig.for_model(**described)
     is_open = config.model_type in _OPEN_VOCABULARY
@@ -151,11 +162,11 @@ def load(card: Card, where: Where) -> ObjectNetwork:
         transformers.AutoModelForZeroShotObjectDetection if is_open else transformers.AutoModelForObjectDetection
     )
     reader: Any = transformers.AutoProcessor if is_open else transformers.AutoImageProcessor
-    processor = reader.from_pretrained(card.folder, **files)
+    processor = reader.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
     sought = str(dict(card.settings)["labels"]).split(",") if is_open else []
     _check_lengths(sought, processor, config)
-    model = kind.from_pretrained(card.folder, config=config, use_safetensors=True, **files)
-    crops = loaded(Name.parse(card.name).option("crops", _CROPS), device=where.device).model
+    model = pretrained(kind, card.folder, unsafe=name.flag("unsafe"), config=config)
+    crops = loaded(name.option("crops", _CROPS), device=where.device).model
     labels = sought or [config.id2label[place] for place in range(len(config.id2label))]
     return ObjectNetwork(card, placed(model, where), processor, crops, labels, sought, where)
 

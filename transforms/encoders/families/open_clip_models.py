@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from transforms.encoders.cards import Card
-from transforms.encoders.folders import hub_card, read_config
+from transforms.encoders.folders import hub_card, interpolation_of, read_config
 from transforms.encoders.hub import snapshot
 from transforms.encoders.image_models import normalised, the_one_file
 from transforms.encoders.names import Name
@@ -145,6 +145,7 @@ def describe(name: Name, folder: Path) -> Card:
     fit = shown.get("resize_mode", "shortest")
     if fit not in _FITS:
         raise UsageError(f"a picture is resized by {', '.join(_FITS)}: resize_mode={fit!r}, folder={folder}")
+    way = interpolation_of(shown.get("interpolation"), "bicubic")
     file = the_one_file(folder, *_FILES)
     around = 3 if text.get("tokenizer_mode") == "clips" else 2  # tokens that stand around a text
     return hub_card(
@@ -155,7 +156,7 @@ def describe(name: Name, folder: Path) -> Card:
         dimensions=dimensions,
         text_queries=True,
         tensors=(file,) if file else ("*.safetensors",),
-        frame_spec=FrameSpec(width, height, _FITS[fit]),  # type: ignore[arg-type]
+        frame_spec=FrameSpec(width, height, _FITS[fit], interpolation=way),  # type: ignore[arg-type]
         longest_tokens=text.get("context_length", _CONTEXT_TOKENS) - around,
     )
 
@@ -164,8 +165,6 @@ def load(card: Card, where: Where) -> OpenClipNetwork:
     """The model of a card; nothing is fetched for it."""
     import open_clip
 
-    if where.precision == "int8":
-        raise UsageError(f"open_clip's models do not run in int8; take precision=bf16 or fp16: name={card.name!r}")
     config = read_config(card.folder, CONFIG)
     text = {**config["model_cfg"]["text_cfg"]}
     if "hf_model_name" in text:

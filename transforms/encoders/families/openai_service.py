@@ -51,6 +51,11 @@ class OpenAINetwork(ServiceNetwork):
         own = endpoint_of(self.card, _ENDPOINT) == _ENDPOINT
         return Name.parse(self.card.name).number("batch", 8 if kind == "image" else 256 if own else 32)
 
+    def close(self) -> None:
+        """Let go of the client's connections."""
+        super().close()
+        self.client.close()
+
     def _rows(self, inputs: list[Any], role: Role) -> Float32:
         name = Name.parse(self.card.name)
         sized = {"dimensions": self.service.dimensions} if dict(self.card.settings)["send_dimensions"] else {}
@@ -93,7 +98,7 @@ def describe(name: Name, folder: Path | None) -> Card:
 
 def load(card: Card, where: Where) -> OpenAINetwork:
     """A client of the endpoint; it asks nothing yet."""
-    from openai import OpenAI
+    from openai import DefaultHttpxClient, OpenAI
 
     service = Service.of(card)
     client = OpenAI(
@@ -101,5 +106,6 @@ def load(card: Card, where: Where) -> OpenAINetwork:
         base_url=endpoint_of(card, _ENDPOINT),
         timeout=service.timeout_seconds,
         max_retries=0,
+        http_client=DefaultHttpxClient(follow_redirects=False),  # of httpx2, which the others do not know
     )
     return OpenAINetwork(service, client, card, where)

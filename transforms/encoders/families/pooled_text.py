@@ -23,7 +23,6 @@ from transforms.encoders.network import Network, Role, Where, as_float32
 from transforms.encoders.precision import placed
 from transforms.encoders.text_models import (
     longest_pass,
-    padded,
     passes,
     pretrained,
     prompt_settings,
@@ -31,10 +30,15 @@ from transforms.encoders.text_models import (
     token_spans,
     whole_texts,
 )
-from transforms.errors import MissingWeights
+from transforms.encoders.windows import of_equal_length, padded, unit_length
+from transforms.errors import MissingWeights, UsageError
 from transforms.records import Float32
 
 POOLINGS = ("mean", "weighted", "max", "cls", "last", "attention")
+#: What only the heads read that models were trained with: the tokens are pooled here.
+UNUSED = ("pooler.",)
+#: How far unit vectors of one text may lie apart, in fp32 and in less, and still count as one.
+_SAME, _NEARLY_SAME = 1e-4, 5e-2
 _WIDTHS = ("hidden_size", "d_model", "n_embd", "dim", "embed_dim")
 _ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 
@@ -48,6 +52,7 @@ class PooledText(Network):
     pooling: str
     max_tokens: int
     where: Where = Where()
+    honours_masks: bool = True  # else only texts of equal length go in together
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
@@ -63,15 +68,33 @@ class PooledText(Network):
     def _run(self, texts: Sequence[str]) -> Float32:
         ids = token_ids(self.tokenizer, texts)
         rows: dict[int, Float32] = {}
-        for places in passes([len(own) for own in ids]):
-            rows |= zip(places, self._forward([ids[place] for place in places]), strict=True)
+        for group in [range(len(ids))] if self.honours_masks else of_equal_length(ids):
+            for chosen in passes([len(ids[place]) for place in group]):
+                places = [group[one] for one in chosen]
+                rows |= zip(places, self._forward([ids[place] for place in places]), strict=True)
         return np.stack([rows[place] for place in range(len(texts))])
+
+    def try_out(self) -> None:
+        """Find out whether a text's vector changes with the padding behind it, as FNet's and others' do.
+
+        Raises UsageError for a model whose tokens cannot be pooled.
+        """
+        ids = token_ids(self.tokenizer, [" ".join("abcdefgh")])[0][: self.max_tokens]
+        try:
+            (alone,), (beside, _) = self._forward([ids[:2]]), self._forward([ids[:2], ids])
+        except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+            raise UsageError(
+                f"the tokens of {type(self.model).__name__} cannot be pooled in {self.where.precision}: {error}; "
+                "take another family or precision"
+            ) from error
+        close = _SAME if self.where.precision == "fp32" else _NEARLY_SAME
+        self.honours_masks = bool(np.abs(unit_length(alone) - unit_length(beside)).max() < close)
 
     def _forward(self, rows: Sequence[Sequence[int]]) -> Float32:
         import torch
 
         pad = self.tokenizer.pad_token_id
-        ids, mask = (part.to(self.where.device) for part in padded(rows, 0 if pad is None else pad))
+        ids, mask = (torch.from_numpy(part).to(self.where.device) for part in padded(rows, pad or 0))
         extra = {"output_attentions": True} if self.pooling == "attention" else {}
         with torch.inference_mode():
             given = self.model(input_ids=ids, attention_mask=mask, **extra)
@@ -82,6 +105,8 @@ def pooled(given: Any, mask: Any, pooling: str) -> Any:
     """A model's output and its mask (n, tokens), padded at the right -> (n, dim)."""
     if pooling == "output":  # the model has pooled them itself
         return given.pooler_output.float()
+    if getattr(given, "last_hidden_state", None) is None:
+        raise UsageError(f"the model gives no vector a token but {', '.join(given)}; take another family for it")
     hidden = given.last_hidden_state.float()  # (n, tokens, dim)
     if pooling == "max":
         return hidden.masked_fill(mask[:, :, None] == 0, float("-inf")).amax(1)
@@ -99,7 +124,10 @@ def _token_weights(given: Any, mask: Any, pooling: str) -> Any:
     if pooling == "last":
         return (positions == mask.sum(1, keepdim=True)).float() * mask
     if pooling == "attention":
-        attended = given.attentions[-1].float().mean(1)  # (n, looking tokens, seen tokens)
+        (last,) = (getattr(given, "attentions", None) or (None,))[-1:]
+        if last is None or last.shape[-2:] != (mask.shape[1],) * 2:
+            raise UsageError("the model does not tell how its tokens look at each other; take pooling=mean or last")
+        attended = last.float().mean(1)  # (n, looking tokens, seen tokens)
         return (attended * mask[:, :, None]).sum(1) * mask
     return mask.float()
 
@@ -108,7 +136,7 @@ def describe(name: Name, folder: Path) -> Card:
     """The card of a model's folder."""
     name.check_options("pooling", "query_prompt", "document_prompt", "max_tokens")
     config = read_config(folder)
-    whole, content = longest_pass(folder, config, name.number("max_tokens", 0) if name.option("max_tokens") else 0)
+    whole, content = longest_pass(folder, config, name.number("max_tokens", 0))
     return hub_card(
         name,
         folder,
@@ -138,8 +166,11 @@ def load(card: Card, where: Where) -> PooledText:
     settings, unsafe = dict(card.settings), Name.parse(card.name).flag("unsafe")
     model_class = getattr(transformers, _ENCODERS.get(config.get("model_type", ""), "AutoModel"))
     eager = {"attn_implementation": "eager"} if settings["pooling"] == "attention" else {}
-    model = pretrained(model_class, card.folder, unsafe=unsafe, **eager)
+    model = pretrained(model_class, card.folder, unsafe=unsafe, may_miss=UNUSED, **eager)
     if model_class is transformers.AutoModel and getattr(model.config, "is_encoder_decoder", False):
         model = model.get_encoder()
     tokenizer = transformers.AutoTokenizer.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
-    return PooledText(placed(model, where), tokenizer, str(settings["pooling"]), int(card.setting("max_tokens")))
+    pooling, max_tokens = str(settings["pooling"]), int(card.setting("max_tokens"))
+    network = PooledText(placed(model, where), tokenizer, pooling, max_tokens, where)
+    network.try_out()
+    return network

@@ -9,7 +9,7 @@ The system's turn holds the instruction, the user's the input. A clip is its fra
 import hashlib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from transforms.encoders.names import Name
 from transforms.encoders.network import ClipInput, Network, Pixels, Role, Where, as_float32
 from transforms.encoders.precision import moved, placed
 from transforms.encoders.text_models import WIDEST_TOKENS, pretrained, token_spans
-from transforms.errors import MissingWeights
+from transforms.errors import MissingWeights, UsageError
 from transforms.records import Float32, FrameSpec
 
 #: What its makers say before documents and before queries.
@@ -45,21 +45,22 @@ class Qwen3VlNetwork(Network):
     processor: Any
     instructions: Mapping[Role, str]
     where: Where = Where()
+    role: Role = "document"  # of pictures and clips
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
-        contents = [{"type": "text", "text": self._plain(text) or "NULL"} for text in texts]
+        contents = [[{"type": "text", "text": self._plain(text) or "NULL"}] for text in texts]
         return self._last_token(contents, self.instructions[role])
 
     def frames(self, pixels: Pixels) -> Float32:
         """(n, dim)."""
-        contents = [{"type": "image"} for _ in pixels]
+        contents = [[{"type": "image"}] for _ in pixels]
         settings = {"size": IMAGE_SIZE, **LAYOUT}
         given = {"images": [[picture] for picture in widened(pixels)], "images_kwargs": settings}
-        return self._last_token(contents, self.instructions["document"], **given)
+        return self._last_token(contents, self.instructions[self.role], **given)
 
     def clips(self, clips: Sequence[ClipInput]) -> Float32:
-        """(n, dim); the model sees frames in pairs, so a single one stands twice."""
+        """(n, dim); the model sees frames in pairs, so a single one stands twice. Words follow the frames."""
         pairs = [_at_least_two(clip) for clip in clips]
         settings = {
             "video_metadata": [frame_times(clip) for clip in pairs],
@@ -69,20 +70,26 @@ class Qwen3VlNetwork(Network):
             **LAYOUT,
         }
         given = {"videos": [widened(clip.frames) for clip in pairs], "videos_kwargs": settings}
-        return self._last_token([{"type": "video"} for _ in clips], self.instructions["document"], **given)
+        words = [[{"type": "text", "text": self._plain(clip.words)}] if clip.words else [] for clip in clips]
+        contents = [[{"type": "video"}, *said] for said in words]
+        return self._last_token(contents, self.instructions[self.role], **given)
+
+    def in_role(self, role: Role) -> "Qwen3VlNetwork":
+        """The same model under the instruction of the role."""
+        return replace(self, role=role)
 
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
         return token_spans(self.processor.tokenizer, text)
 
-    def _last_token(self, contents: Sequence[Mapping[str, str]], instruction: str, **given: Any) -> Float32:
+    def _last_token(self, contents: Sequence[list[dict[str, str]]], instruction: str, **given: Any) -> Float32:
         """(n, dim): the last layer where each conversation ends."""
         import torch
 
         turns = [
             [
                 {"role": "system", "content": [{"type": "text", "text": instruction}]},
-                {"role": "user", "content": [content]},
+                {"role": "user", "content": content},
             ]
             for content in contents
         ]
@@ -136,7 +143,13 @@ def describe(name: Name, folder: Path) -> Card:
     text, frames, side = config["text_config"], name.number("frames", FRAMES), name.number("side", SIDE_PIXELS)
     document = _sentence(name.option("instruction", INSTRUCTION))
     query = _sentence(name.option("query_instruction", name.option("instruction", QUERY_INSTRUCTION)))
+    longest = min(text["max_position_embeddings"], WIDEST_TOKENS)
     around = _TURN_TOKENS + max(len(one.encode()) for one in (document, query))  # a token is a byte at least
+    if around > longest // 2:
+        raise UsageError(
+            f"the instructions take at most half of the {longest} tokens that the model reads at once, the longer one "
+            f"has {around - _TURN_TOKENS} bytes; shorten it: name={str(name)!r}"
+        )
     return hub_card(
         name,
         folder,
@@ -147,7 +160,8 @@ def describe(name: Name, folder: Path) -> Card:
         frame_spec=FrameSpec(side, side, "whole"),
         frames_per_clip=frames,
         frame_choice=f"uniform:{frames}",
-        longest_tokens=max(1, min(text["max_position_embeddings"], WIDEST_TOKENS) - around),
+        longest_tokens=longest - around,
+        takes_words=True,
         matryoshka_dimensions=tuple(config.get("matryoshka_dimensions") or ()),
         settings=(("instruction", document), ("query_instruction", query), ("chat_template", _template(folder))),
     )
@@ -173,7 +187,7 @@ def load(card: Card, where: Where) -> Qwen3VlNetwork:
     """The model of a card."""
     from transformers import Qwen3VLModel, Qwen3VLProcessor
 
-    model = pretrained(Qwen3VLModel, card.folder, unsafe=False)
+    model = pretrained(Qwen3VLModel, card.folder, unsafe=Name.parse(card.name).flag("unsafe"))
     processor = Qwen3VLProcessor.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
     said = dict(card.settings)
     instructions: dict[Role, str] = {"document": str(said["instruction"]), "query": str(said["query_instruction"])}

@@ -20,8 +20,9 @@ from transforms.encoders.folders import hub_card, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Where, as_float32
 from transforms.encoders.precision import moved, placed
-from transforms.encoders.sounds import POOLINGS, at_least, extractor_settings, of_equal_length, pooled_frames
+from transforms.encoders.sounds import POOLINGS, at_least, extractor_settings, pooled_frames
 from transforms.encoders.text_models import pretrained
+from transforms.encoders.windows import of_equal_length
 from transforms.errors import UsageError
 from transforms.records import Float32
 
@@ -185,4 +186,5 @@ def load(card: Card, where: Where) -> SoundNetwork:
     extractor = extractors.from_pretrained(card.folder, local_files_only=True, trust_remote_code=False)
     if kind == "whisper":
         model = model.get_encoder()
-    return SoundNetwork(placed(model, where), extractor, kind, str(settings["pooling"]), int(card.setting("layer")))
+    ready = placed(model, where, exact=("attention.",) if kind == "wavlm" else ())
+    return SoundNetwork(ready, extractor, kind, str(settings["pooling"]), int(card.setting("layer")))

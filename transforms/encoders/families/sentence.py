@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from transforms.encoders.cards import Card
+from transforms.encoders.families.pooled_text import UNUSED
 from transforms.encoders.folders import hub_card, pinned, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Role, Where
 from transforms.encoders.precision import placed
 from transforms.encoders.text_models import (
+    check_complete,
     longest_pass,
     prompt_settings,
     read_list,
@@ -152,7 +154,8 @@ def load(card: Card, where: Where) -> Network:
         return load_minilm(card, where)
     from sentence_transformers import SentenceTransformer
 
-    unsafe = Name.parse(card.name).flag("unsafe")
+    name = Name.parse(card.name)
+    unsafe = name.flag("unsafe")
     model = SentenceTransformer(
         str(card.folder),
         device="cpu",
@@ -160,6 +163,9 @@ def load(card: Card, where: Where) -> Network:
         trust_remote_code=False,
         model_kwargs={"use_safetensors": None if unsafe else True},
     )
+    for module, (kind, path) in zip(model, _modules(name, card.folder), strict=True):
+        if kind == "Transformer":
+            check_complete(module.auto_model, card.folder / path, unsafe=unsafe, may_miss=UNUSED)
     max_tokens, settings = int(card.setting("max_tokens")), dict(card.settings)
     if max_tokens:
         model.max_seq_length = max_tokens

@@ -3,13 +3,14 @@
 `pooling` turns the last feature map, or the tokens, into one vector:
 
     library    as timm does it before the classifier
-    avg, max   over every position, with the CLS and register tokens where there are some
+    avg, max   as timm does it with `global_pool` of that name: over the patches, with the norms and layers of its head
     cls        the first token
-    patch      the mean over patches alone
+    patch      the mean over the patches, and nothing after it
     attention  the patches weighed by the softmax of their lengths over the root of their dimensions
 
 `layers=3,6,9` takes those layers instead (timm's `forward_intermediates`; negative ones count from the end), pools each
-alike and puts them side by side; `library` means CLS there where the network's own head reads it, else `patch`.
+alike and puts them side by side; `library` means CLS there where the network's own head reads it, else `patch`, as
+`avg` does.
 """
 
 import math
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transforms.encoders.cards import Card
-from transforms.encoders.folders import check_safetensors, hub_card, read_config
+from transforms.encoders.folders import check_safetensors, hub_card, interpolation_of, read_config
 from transforms.encoders.image_models import IMAGENET_MEAN, IMAGENET_STD, fill, normalised, read_tensors, the_one_file
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Pixels, Where, as_float32
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     import torch
 
 POOLINGS = ("library", "avg", "max", "cls", "patch", "attention")
+#: What the network's own head does; `reset_classifier` has told it how.
+_BY_HEAD = ("library", "avg", "max")
 _LAST = "-1"
 
 
@@ -57,7 +60,7 @@ def features(model: Any, shown: "torch.Tensor", pooling: str, layers: Sequence[i
     import torch
 
     if not layers:
-        if pooling == "library":
+        if pooling in _BY_HEAD:
             whole: torch.Tensor = model(shown)
             return whole
         return pooled(*_tokens(model, model.forward_features(shown)), pooling)
@@ -82,14 +85,11 @@ def pooled(patches: "torch.Tensor", prefix: "torch.Tensor", pooling: str) -> "to
         if prefix.shape[1] == 0:
             raise UsageError("the network has no CLS token; take pooling=library, avg, max, patch or attention")
         return prefix[:, 0]
-    if pooling == "patch":
-        return patches.mean(1)
     if pooling == "attention":
         lengths: torch.Tensor = patches.norm(dim=-1)  # (n, places)
         shares = torch.softmax(lengths / math.sqrt(patches.shape[-1]), 1)
         return (shares[:, :, None] * patches).sum(1)
-    everything = torch.cat([prefix, patches], 1)
-    return everything.mean(1) if pooling == "avg" else everything.amax(1)
+    return patches.amax(1) if pooling == "max" else patches.mean(1)
 
 
 def _tokens(model: Any, found: Any) -> tuple["torch.Tensor", "torch.Tensor"]:
@@ -118,7 +118,9 @@ def describe(name: Name, folder: Path) -> Card:
     try:
         _, height, width = shown["input_size"]
         fit = "stretch" if shown.get("crop_mode") == "squash" else "crop"
-        spec = FrameSpec(width, height, fit, 1.0 if fit == "stretch" else shown.get("crop_pct") or 1.0)  # type: ignore[arg-type]
+        kept = 1.0 if fit == "stretch" else shown.get("crop_pct") or 1.0
+        way = interpolation_of(shown.get("interpolation"), "bicubic")
+        spec = FrameSpec(width, height, fit, kept, way)  # type: ignore[arg-type]
     except (KeyError, TypeError, ValueError) as error:
         raise MissingWeights(f"the model's config.json has no size of pictures: {folder}: {error}") from error
     file = the_one_file(folder, "model.safetensors")
@@ -135,6 +137,7 @@ def describe(name: Name, folder: Path) -> Card:
         tensors=(file,) if file else ("*.safetensors",),
         settings=(("pooling", pooling), ("layers", ",".join(map(str, places)) or _LAST)),
         frame_spec=spec,
+        code_revision=2 if pooling in ("avg", "max") else 1,
     )
 
 
@@ -152,9 +155,12 @@ def _places(layers: str, name: Name) -> tuple[int, ...]:
         raise UsageError(
             f"layers are whole numbers, e.g. layers=3,6,9: layers={layers!r}, name={str(name)!r}"
         ) from error
-    if list(places) != sorted(set(places)) and min(places) >= 0:
-        raise UsageError(f"layers stand once each, from the first to the last: layers={layers!r}, name={str(name)!r}")
-    return () if layers == _LAST else places
+    if list(places) != sorted(set(places)) or places[0] < 0 <= places[-1]:
+        raise UsageError(
+            "layers stand once each, from the first to the last, all counted from the start or all from the end: "
+            f"layers={layers!r}, name={str(name)!r}"
+        )
+    return () if places == (int(_LAST),) else places
 
 
 def _said_dimensions(config: Mapping[str, Any], shown: Mapping[str, Any], folder: Path, pooling: str) -> int:
@@ -166,7 +172,7 @@ def _said_dimensions(config: Mapping[str, Any], shown: Mapping[str, Any], folder
             return shape[1]
         if config.get("num_classes", shown.get("num_classes")):
             return 0
-    return int(config.get("num_features") or 0)
+    return 0 if pooling in _BY_HEAD[1:] else int(config.get("num_features") or 0)
 
 
 def _built_dimensions(
@@ -175,8 +181,7 @@ def _built_dimensions(
     import torch
 
     with torch.device("meta"):
-        model = _created(config).eval()
-        model.reset_classifier(0)
+        model = without_classifier(_created(config).eval(), pooling, places)
         try:
             return features(model, torch.zeros(1, 3, spec.height, spec.width), pooling, places).shape[1]
         except (AssertionError, AttributeError) as error:
@@ -198,6 +203,20 @@ def _created(config: Mapping[str, Any]) -> Any:
         ) from error
 
 
+def without_classifier(model: Any, pooling: str, layers: Sequence[int]) -> Any:
+    """The network with the head that this pooling needs; raises UsageError for one that it cannot have."""
+    if layers or pooling not in _BY_HEAD[1:]:
+        model.reset_classifier(0)
+        return model
+    try:
+        model.reset_classifier(0, pooling)
+    except (AssertionError, TypeError) as error:
+        raise UsageError(
+            f"{type(model).__name__} has no pooling={pooling}: {error}; take pooling=library, patch or attention"
+        ) from error
+    return model
+
+
 def classifier_in(card: Card) -> tuple[Any, dict[str, Any]]:
     """The whole network of a card, every tensor read from its file, and how it wants its pictures."""
     weights = next(one for one in card.weights if one.folder and not one.file.endswith(".json"))
@@ -211,13 +230,13 @@ def classifier_in(card: Card) -> tuple[Any, dict[str, Any]]:
 def load(card: Card, where: Where) -> TimmNetwork:
     """The network of a card without its classifier."""
     model, shown = classifier_in(card)
-    model.reset_classifier(0)
     settings = dict(card.settings)
-    layers = str(settings["layers"])
+    pooling, said = str(settings["pooling"]), str(settings["layers"])
+    layers = () if said == _LAST else tuple(map(int, said.split(",")))
     return TimmNetwork(
-        placed(model, where),
-        pooling=str(settings["pooling"]),
-        layers=() if layers == _LAST else tuple(map(int, layers.split(","))),
+        placed(without_classifier(model, pooling, layers), where),
+        pooling=pooling,
+        layers=layers,
         mean=shown.get("mean", IMAGENET_MEAN),
         std=shown.get("std", IMAGENET_STD),
     )

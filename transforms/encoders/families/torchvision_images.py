@@ -78,7 +78,7 @@ def describe(name: Name, folder: Path) -> Card:
         text_queries=False,
         tensors=(file,) if file else ("*.safetensors",),
         settings=settings,
-        frame_spec=FrameSpec(size, size, "crop", size / resize),
+        frame_spec=FrameSpec(size, size, "crop", size / resize, "bilinear"),
     )
     path = _weights_path(card)
     shapes = shapes_of(path)

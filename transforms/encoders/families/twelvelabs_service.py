@@ -120,5 +120,10 @@ def load(card: Card, where: Where) -> TwelveLabsNetwork:
     from twelvelabs.base_client import BaseClient  # the client around it takes its endpoint from the environment
 
     service = Service.of(card)
-    client = BaseClient(api_key=service.key, base_url=endpoint_of(card, _ENDPOINT), timeout=service.timeout_seconds)
+    client = BaseClient(
+        api_key=service.key,
+        base_url=endpoint_of(card, _ENDPOINT),
+        timeout=service.timeout_seconds,
+        httpx_client=service.http,
+    )
     return TwelveLabsNetwork(service, client, card, where)

@@ -15,17 +15,18 @@ import numpy as np
 
 from transforms.encoders.cards import Card
 from transforms.encoders.folders import hub_card
+from transforms.encoders.image_models import fill, read_tensors
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Where, as_float32
 from transforms.encoders.precision import dtype_of, placed
 from transforms.encoders.sounds import at_least
-from transforms.errors import MissingWeights
 from transforms.records import Float32
 
 RATE_HZ = 16_000
 PATCH_HOP = 15_360  # samples from one patch of 96 frames to the next
 PATCH = 15_600  # samples that a patch looks at: 95 steps of 10 ms and a window of 25 ms
 _LONGEST_SECONDS = 30.0
+_TENSORS = (".safetensors", ".bin", ".pth", ".pt")
 
 
 @dataclass(eq=False)
@@ -76,15 +77,10 @@ def describe(name: Name, folder: Path) -> Card:
 
 def load(card: Card, where: Where) -> VggishNetwork:
     """The network with the folder's tensors; raises MissingWeights where they are not its own."""
-    from safetensors.torch import load_file
     from torchvggish.torchvggish import VGG, make_layers  # type: ignore[import-untyped]
 
     model = VGG(make_layers(), postprocess=False)
-    tensors = {
-        key: value for file in sorted(card.folder.glob("*.safetensors")) for key, value in load_file(file).items()
-    }
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise MissingWeights(f"these are not the tensors of torchvggish's network: {card.folder}: {error}") from error
+    files = [one.file for one in card.weights if Path(one.file).suffix in _TENSORS]
+    tensors = {key: value for file in files for key, value in read_tensors(card.folder / file).items()}
+    fill(model, tensors, card.folder, "torchvggish's network")
     return VggishNetwork(placed(model, where))

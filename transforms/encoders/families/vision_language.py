@@ -16,11 +16,11 @@ import numpy as np
 
 from transforms.encoders.cards import Card
 from transforms.encoders.families.whole_clips import seen_settings
-from transforms.encoders.folders import hub_card, read_config
+from transforms.encoders.folders import hub_card, interpolation_of, read_config
 from transforms.encoders.names import Name
 from transforms.encoders.network import Network, Pixels, Role, Where, as_float32
 from transforms.encoders.precision import moved, placed
-from transforms.encoders.text_models import longest_pass, pretrained, token_ids, token_spans, whole_texts
+from transforms.encoders.text_models import longest_pass, pretrained, token_counter, token_spans, whole_texts
 from transforms.errors import UsageError
 from transforms.records import Float32, FrameSpec
 
@@ -34,6 +34,8 @@ _MODELS = {
     "flava": ("FlavaModel", 0),
     "blip-2": ("Blip2ForImageTextRetrieval", 0),
 }
+#: Their text and image projections read the last layer itself.
+_UNUSED = {"flava": ("pooler.",), "align": ("pooler.",)}
 #: In older settings a size is one number: the short side for these, both sides for the others.
 _BY_SHORT_SIDE = ("clip", "metaclip_2")
 #: Where the config describes the text tower: the language model beside BLIP-2's Q-Former is not used.
@@ -56,7 +58,7 @@ class VisionLanguageNetwork(Network):
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
-        return whole_texts(texts, self.longest_tokens, self._lengths, self._text_vectors)
+        return whole_texts(texts, self.longest_tokens, token_counter(self.tokenizer), self._text_vectors)
 
     def frames(self, pixels: Pixels) -> Float32:
         """(n, dim)."""
@@ -70,9 +72,6 @@ class VisionLanguageNetwork(Network):
     def token_spans(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends."""
         return token_spans(self.tokenizer, text)
-
-    def _lengths(self, texts: Sequence[str]) -> list[int]:
-        return [len(ids) for ids in token_ids(self.tokenizer, texts, special=False)]
 
     def _text_vectors(self, texts: Sequence[str]) -> Float32:
         padding = (
@@ -126,19 +125,20 @@ def describe(name: Name, folder: Path) -> Card:
 
 def frame_spec_of(seen: dict[str, Any], *, by_short_side: bool = False) -> FrameSpec:
     """The frames that an image processor's settings ask for; `by_short_side` says what a size of one number means."""
+    way = interpolation_of(seen.get("resample"), "bicubic")
     if "max_num_patches" in seen:
-        return FrameSpec(_FLEXIBLE_PIXELS, _FLEXIBLE_PIXELS, "whole")
+        return FrameSpec(_FLEXIBLE_PIXELS, _FLEXIBLE_PIXELS, "whole", interpolation=way)
     height, width = _sides(seen.get("size"))
     if isinstance(seen["size"], dict):
         by_short_side = "shortest_edge" in seen["size"]
     if not seen.get("do_center_crop"):
-        return FrameSpec(width, height, "crop" if by_short_side else "stretch")
+        return FrameSpec(width, height, "crop" if by_short_side else "stretch", 1.0, way, by_short_side)
     high, wide = _sides(seen.get("crop_size") or seen.get("size"))
     if by_short_side:
-        return FrameSpec(wide, high, "crop", crop_fraction=min(1.0, high / height))
+        return FrameSpec(wide, high, "crop", min(1.0, high / height), way, cut_rounds_down=True)
     if (high, wide) == (height, width):
-        return FrameSpec(wide, high, "stretch")
-    return FrameSpec(_WHOLE_PIXELS, _WHOLE_PIXELS, "whole")
+        return FrameSpec(wide, high, "stretch", interpolation=way)
+    return FrameSpec(_WHOLE_PIXELS, _WHOLE_PIXELS, "whole", interpolation=way)
 
 
 def _sides(size: Any) -> tuple[int, int]:
@@ -170,12 +170,12 @@ def load(card: Card, where: Where) -> VisionLanguageNetwork:
     config = read_config(card.folder)
     class_name, pad_to = _MODELS[config["model_type"]]
     unsafe = Name.parse(card.name).flag("unsafe")
-    model = pretrained(getattr(transformers, class_name), card.folder, unsafe=unsafe)
+    unused = _UNUSED.get(config["model_type"], ())
+    model = pretrained(getattr(transformers, class_name), card.folder, unsafe=unsafe, may_miss=unused)
     tokenizer = transformers.AutoTokenizer.from_pretrained(card.folder, local_files_only=True)
     seen: Any = transformers.AutoImageProcessor
     processor = seen.from_pretrained(card.folder, local_files_only=True)
     positions = int(model.config.text_config.max_position_embeddings) if pad_to == -1 else pad_to
     whole_frames = card.frame_spec is not None and card.frame_spec.fit == "whole"
-    return VisionLanguageNetwork(
-        placed(model, where), tokenizer, processor, positions, card.longest_tokens, whole_frames
-    )
+    ready = placed(model, where, exact=("patch_embedding",))
+    return VisionLanguageNetwork(ready, tokenizer, processor, positions, card.longest_tokens, whole_frames)

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from transforms.encoders.cards import Card
-from transforms.encoders.folders import hub_card, read_config
+from transforms.encoders.folders import hub_card, interpolation_of, read_config
 from transforms.encoders.frame_sampling import sampled
 from transforms.encoders.names import Name
 from transforms.encoders.network import ClipInput, Network, Pixels, Role, Where, as_float32
 from transforms.encoders.precision import dtype_of, moved, placed
-from transforms.encoders.text_models import longest_pass, pretrained, token_spans
+from transforms.encoders.text_models import longest_pass, pretrained, token_counter, token_spans, whole_texts
 from transforms.errors import MissingWeights, UsageError
 from transforms.records import Float32, FrameSpec
 
@@ -37,6 +37,7 @@ class _Kind:
     dimensions: str = "hidden_size"
     frames: str = "num_frames"
     side: str = "image_size"
+    unused: tuple[str, ...] = ()  # parts of the names of tensors that no clip's vector needs
 
 
 def _last_layer(model: Any, pixels: Any) -> Any:
@@ -56,7 +57,7 @@ _KINDS = {
     "videomae": _Kind("VideoMAEModel", _last_layer, ("mean", "max")),
     "vjepa2": _Kind("VJEPA2Model", _encoded, ("mean", "max"), frames="frames_per_clip", side="crop_size"),
     "timesformer": _Kind("TimesformerModel", _last_layer, ("cls", "mean", "max")),
-    "vivit": _Kind("VivitModel", _last_layer, ("cls", "mean", "max")),
+    "vivit": _Kind("VivitModel", _last_layer, ("cls", "mean", "max"), unused=("pooler.",)),
 }
 _POOLED: dict[str, Callable[[Any], Any]] = {
     "mean": lambda tokens: tokens.mean(1),
@@ -76,6 +77,7 @@ class WholeClipNetwork(Network):
     frames_per_clip: int
     seen: dict[str, Any]
     tokenizer: Any = None
+    longest_tokens: int = 0
     where: Where = Where()
 
     def clips(self, clips: Sequence[ClipInput]) -> Float32:
@@ -86,6 +88,9 @@ class WholeClipNetwork(Network):
 
     def texts(self, texts: Sequence[str], role: Role) -> Float32:
         """(n, dim)."""
+        return whole_texts(texts, self.longest_tokens, token_counter(self.tokenizer), self._text_vectors)
+
+    def _text_vectors(self, texts: Sequence[str]) -> Float32:
         inputs = self.tokenizer(list(texts), padding=True, return_tensors="pt")
         return as_float32(self.model.get_text_features(**moved(inputs, self.where)).pooler_output)
 
@@ -161,9 +166,11 @@ def frame_spec(seen: dict[str, Any], side: int = 0) -> FrameSpec:
     width, height = int(given.get("width", side)), int(given.get("height", side))
     if not width or not height:
         raise MissingWeights(f"the preprocessor's settings do not say how large a frame is: size={size}, crop={crop}")
+    way = interpolation_of(seen.get("resample"), "bilinear")
     if (width, height) == (size.get("width"), size.get("height")):
-        return FrameSpec(width, height, "stretch")
-    return FrameSpec(width, height, "crop", min(1.0, height / size.get("shortest_edge", size.get("height", height))))
+        return FrameSpec(width, height, "stretch", interpolation=way)
+    kept = min(1.0, height / size.get("shortest_edge", size.get("height", height)))
+    return FrameSpec(width, height, "crop", kept, way, cut_rounds_down=True)
 
 
 def load(card: Card, where: Where) -> WholeClipNetwork:
@@ -172,9 +179,11 @@ def load(card: Card, where: Where) -> WholeClipNetwork:
 
     kind = _KINDS[read_config(card.folder)["model_type"]]
     unsafe = Name.parse(card.name).flag("unsafe")
-    model = pretrained(getattr(transformers, kind.model), card.folder, unsafe=unsafe)
+    model = pretrained(getattr(transformers, kind.model), card.folder, unsafe=unsafe, may_miss=kind.unused)
     tokenizer = None
     if "text" in card.accepts:
         tokenizer = transformers.AutoTokenizer.from_pretrained(card.folder, local_files_only=True)
     pooling, seen = str(dict(card.settings)["pooling"]), seen_settings(card.folder)
-    return WholeClipNetwork(placed(model, where), kind, pooling, card.frames_per_clip, seen, tokenizer)
+    return WholeClipNetwork(
+        placed(model, where), kind, pooling, card.frames_per_clip, seen, tokenizer, card.longest_tokens
+    )

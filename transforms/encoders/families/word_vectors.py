@@ -11,6 +11,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def describe(name: Name, folder: Path) -> Card:
         longest_tokens=longest,
         settings=(
             ("file", path.name),
-            ("most_words", name.number("most_words", 0) if name.option("most_words") else 0),
+            ("most_words", name.number("most_words", 0)),
         ),
     )
 
@@ -136,14 +137,20 @@ def _file(name: Name, folder: Path) -> Path:
 
 
 def _header(path: Path) -> tuple[int, bool]:
-    """(dimensions, whether the first line is a header): word2vec's is "words dimensions", GloVe has none."""
+    """(dimensions, whether the first line is a header): word2vec's is "words dimensions", GloVe has none.
+
+    Some words of GloVe have spaces in them, so its shortest line tells the dimensions.
+    """
     with path.open("rb") as file:
         line = file.readline(1_000_000).rstrip().split(b" ")
-    if len(line) == 2 and all(part.isdigit() for part in line):
-        return int(line[1]), True
-    if path.suffix in _BINARY or len(line) < 3:
-        raise MissingWeights(f"these are no word vectors of word2vec or GloVe: {path}; their first line is {line[:4]}")
-    return len(line) - 1, False
+        if len(line) == 2 and all(part.isdigit() for part in line):
+            return int(line[1]), True
+        if path.suffix in _BINARY or len(line) < 3:
+            raise MissingWeights(
+                f"these are no word vectors of word2vec or GloVe: {path}; their first line is {line[:4]}"
+            )
+        following = [one.rstrip().count(b" ") for one in islice(file, 1000)]
+    return min([len(line) - 1, *(spaces for spaces in following if spaces > 1)]), False
 
 
 def _unpickled(path: Path) -> Any:
@@ -175,14 +182,29 @@ def load(card: Card, where: Where) -> WordVectors:
     if path.suffix in _PICKLED:
         model = _unpickled(path)
         return WordVectors(model.wv, model) if _is_doc2vec(model) else WordVectors(model)
+    most_words, (dimensions, headed) = int(card.setting("most_words")) or None, _header(path)
     try:
+        if not headed:
+            return WordVectors(_glove(path, dimensions, most_words))
         vectors = KeyedVectors.load_word2vec_format(
-            str(path),
-            binary=path.suffix in _BINARY,
-            no_header=not _header(path)[1],
-            limit=int(card.setting("most_words")) or None,
-            unicode_errors="replace",
+            str(path), binary=path.suffix in _BINARY, limit=most_words, unicode_errors="replace"
         )
     except (EOFError, ValueError, AssertionError) as error:
         raise MissingWeights(f"the word vectors are damaged: {path}: {error}; copy the file again") from error
     return WordVectors(vectors)
+
+
+def _glove(path: Path, dimensions: int, most_words: int | None) -> Any:
+    """GloVe's lines, each a word and its numbers; gensim's reader stumbles over ". . ." and other words with spaces."""
+    from gensim.models import KeyedVectors
+
+    found: dict[str, Float32] = {}
+    with path.open("rb") as file:
+        for line in islice(file, most_words):
+            word, *numbers = line.decode("utf-8", "replace").rstrip().rsplit(" ", dimensions)
+            if len(numbers) != dimensions:
+                raise ValueError(f"a line has {len(numbers)} numbers instead of {dimensions}: {word[:40]!r}")
+            found.setdefault(word, np.array(numbers, np.float32))
+    vectors = KeyedVectors(dimensions)
+    vectors.add_vectors(list(found), np.stack(list(found.values())))
+    return vectors
