@@ -1,79 +1,107 @@
-"""What an index finds of labelled questions: the table of `reelvec evaluate`, and how far `auto` is from its goals.
+"""Runs benchmarks of what is found, one after another, and prints one table of their figures that have a goal.
 
-    python benchmarks/quality.py --media FOLDER [--index I]    # a folder with queries.tsv and, if any, duplicates.tsv
+    python benchmarks/quality.py [--media FOLDER] [--index I] order.py nothing_fits.py ...
 
-Without --index the whole folder is indexed first, with the default recipe. Predicted before the first run, recall@5 of
-`auto`, with that over all questions known to be 0.74: visual 0.55 (recall@1 0.32), speech 0.95, ocr 0.85, sound 0.25,
-order 0.35; two questions about pictures lost against `frames`, none elsewhere.
+Figures without a goal stand above the table. Benchmarks that take an index share one: --index, else one that is made
+of the folder with the default recipe. Exits with 1 where a benchmark is missing, fails or measures nothing; a goal that
+is not met is a row of the table and no failure.
 """
 
 import argparse
+import json
 import os
+import subprocess
+import sys
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from report import figure, finish
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-from pipelines.evaluate import Evaluation, evaluate, strategies
-from pipelines.gates import ALL
 from pipelines.ingest import ingest
-from pipelines.questions import Copies, check, lengths_of, read_copies, read_questions
-from pipelines.search import Searcher
 from pipelines.settings import IngestSettings
-from pipelines.show_reports import show_evaluation
-from transforms.index.query import AUTO
+
+HERE = Path(__file__).parent
+MEDIA = "REELVEC_TEST_MEDIA"
 
 
-def measured(media: Path, index: str) -> Evaluation:
-    """The folder's questions by every way that text can be searched, `frames` too."""
-    questions = read_questions(media / "queries.tsv", media=media)
-    table = media / "duplicates.tsv"
-    copies = read_copies(table, media=media) if table.exists() else Copies()
-    with Searcher(index) as searcher:
-        check(questions, lengths_of(searcher.reader, questions))
-        names = [*strategies(searcher), *(name for name in searcher.names if name == "frames")]
-        return evaluate(searcher, questions, by=names, copies=copies)
+def takes_index(script: Path) -> bool:
+    """Whether the benchmark says so among its options."""
+    return '"--index"' in script.read_text(encoding="utf-8")
 
 
-def found(evaluation: Evaluation, by: str, kind: str, *, depth: int = 5) -> int:
-    """How many questions of the kind have a right file among the first ones."""
-    asked = [one for one in evaluation.answers[by] if kind in (ALL, one.question.kind)]
-    return sum(int(one.judged.found(depth)) for one in asked)
+def measured(script: Path, index: str | None) -> list[dict[str, Any]]:
+    """The figures of a benchmark. Raises RuntimeError with the reason where there are none."""
+    if not script.exists():
+        raise RuntimeError("there is no such benchmark")
+    command = [sys.executable, str(script), "--json"]
+    command += ["--index", index] if index and takes_index(script) else []
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise RuntimeError(f"it failed with exit code {done.returncode}")
+    try:
+        figures: list[dict[str, Any]] = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise RuntimeError(done.stdout.strip().splitlines()[-1] if done.stdout.strip() else "it said nothing") from None
+    return figures
 
 
-def compare_with_single(evaluation: Evaluation, singles: list[str]) -> None:
-    """`auto` beside the modality that is best for a kind, and beside the one that is best over all."""
-    for kind, figures in evaluation.figures[AUTO].items():
-        best = max(singles, key=lambda name, kind=kind: [found(evaluation, name, kind, depth=at) for at in (5, 1)])  # type: ignore[misc]
-        more = found(evaluation, AUTO, kind) - found(evaluation, best, kind)
-        figure(f"{kind}: recall@5 of auto, {figures['queries']} questions", figures["recall@5"])
-        figure(f"{kind}: questions that auto finds more than {best}", more, at_least=1 if kind == ALL else -1)
+def measure_all(scripts: Sequence[Path], index: str | None) -> dict[str, list[dict[str, Any]] | str]:
+    """The figures of each benchmark, or why there are none; those without a goal are printed as they come."""
+    rows: dict[str, list[dict[str, Any]] | str] = {}
+    for script in scripts:
+        print(f"== {script.name}", flush=True)
+        try:
+            figures = measured(script, index)
+        except RuntimeError as error:
+            print(f"not measured: {error}")
+            rows[script.name] = str(error)
+            continue
+        rows[script.name] = [one for one in figures if one["limit"]]
+        for one in figures:
+            if not one["limit"]:
+                print(f"{one['name']}: {one['value']:.4g} {one['unit']}".rstrip(), flush=True)
+    return rows
+
+
+def table_of(rows: dict[str, list[dict[str, Any]] | str]) -> Table:
+    """A row a figure with a goal; one for a benchmark that measured nothing."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("benchmark", "figure", "value", "goal", ""):
+        table.add_column(title, justify="right" if title == "value" else "left", overflow="fold")
+    for name, figures in rows.items():
+        if isinstance(figures, str):
+            table.add_row(Text(name), Text(figures), "-", "", "not measured")
+            continue
+        for place, one in enumerate(figures):
+            value = f"{one['value']:.4g} {one['unit']}".rstrip()
+            verdict = "met" if one["met"] else "NOT met"
+            table.add_row(Text("" if place else name), Text(one["name"]), Text(value), Text(one["limit"]), verdict)
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scripts", nargs="+", help="files of this folder")
+    parser.add_argument("--media", default=os.environ.get(MEDIA), help=f"a folder with queries.tsv; default: ${MEDIA}")
+    parser.add_argument("--index", help="an index of that folder")
+    given = parser.parse_args()
+    scripts = [HERE / Path(name).name for name in given.scripts]
+    with tempfile.TemporaryDirectory() as scratch:
+        index = given.index
+        if given.media is not None:
+            os.environ[MEDIA] = str(given.media)
+            if index is None and any(takes_index(script) for script in scripts if script.exists()):
+                index = f"{scratch}/index"
+                ingest(IngestSettings(sources=(str(given.media),), index=index))
+        rows = measure_all(scripts, index)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(table_of(rows))
+    if any(isinstance(figures, str) for figures in rows.values()):
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--media", type=Path, default=os.environ.get("REELVEC_TEST_MEDIA"))
-    parser.add_argument("--index")
-    parser.add_argument("--json", action="store_true")
-    chosen = parser.parse_args()
-    if chosen.media is None:
-        print("left out: name a folder of videos with questions in queries.tsv, by --media or REELVEC_TEST_MEDIA")
-        raise SystemExit
-    media = Path(chosen.media)
-    with ExitStack() as stack:
-        index = chosen.index
-        if index is None:
-            index = stack.enter_context(tempfile.TemporaryDirectory()) + "/index"
-            ingest(IngestSettings(sources=(str(media),), index=index))
-        evaluation = measured(media, index)
-        with Searcher(index) as searcher:
-            held = searcher.reader.schema.vector_names
-        singles = [name for name in evaluation.answers if name in held and name != "clip"]
-    if not chosen.json:
-        show_evaluation(evaluation)
-    for name, goal in (("recall@1", 0.35), ("recall@5", 0.6)):
-        if "visual" in evaluation.figures[AUTO]:
-            figure(f"visual: {name} of auto", evaluation.figures[AUTO]["visual"][name], at_least=goal)
-    compare_with_single(evaluation, singles)
-    finish()
+    main()
