@@ -71,7 +71,7 @@ setup(
     packages=find_packages(include=["reelvec", "reelvec.*", "pipelines", "pipelines.*", "transforms", "transforms.*"]),
     package_data={
         "reelvec": ["py.typed"],
-        "pipelines": ["py.typed", "templates/*.html", "generic_questions.txt"],
+        "pipelines": ["py.typed", "templates/*.html", "generic_questions.txt", "generic_sounds.txt"],
         "transforms": ["py.typed", "recipes/*.toml", "encoders/data/*"],
     },
     install_requires=BASE,

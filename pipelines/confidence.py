@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from itertools import cycle
 
 import numpy as np
 
@@ -15,10 +16,13 @@ from transforms.recipe import Recipe
 #: Short questions about all kinds of things that people film, say and write, one a line.
 QUESTIONS = "generic_questions.txt"
 
+#: The same for modalities that are asked about something else: in a space of sounds all pictures are equally far.
+OWN_QUESTIONS = {"audio": "generic_sounds.txt"}
 
-def generic_questions() -> list[str]:
+
+def generic_questions(file: str = QUESTIONS) -> list[str]:
     """The packaged questions."""
-    return files("pipelines").joinpath(QUESTIONS).read_text(encoding="utf-8").split("\n")[:-1]
+    return files("pipelines").joinpath(file).read_text(encoding="utf-8").split("\n")[:-1]
 
 
 def calibrate(store: VectorStore, recipe: Recipe) -> Calibration | None:
@@ -31,14 +35,17 @@ def calibrate(store: VectorStore, recipe: Recipe) -> Calibration | None:
     if not names or not store.count(LIVE_CLIPS):
         delete_calibration(store)
         return None
-    questions = generic_questions()
-    texts.remember(questions, names)
-    best = {name: np.zeros(len(questions), np.float32) for name in names}
-    for place, question in enumerate(questions):
-        vectors = texts.of(question, tuple(names))
-        for name, hits in rankings(store, vectors, depth=1, where=LIVE_CLIPS).items():
-            if hits:
-                best[name][place] = comparable(name, hits[0].score, question, recipe)
+    count = len(generic_questions())
+    best = {name: np.zeros(count, np.float32) for name in names}
+    for file in (QUESTIONS, *OWN_QUESTIONS.values()):
+        asked = tuple(name for name in names if OWN_QUESTIONS.get(name, QUESTIONS) == file)
+        questions = generic_questions(file)
+        texts.remember(questions, asked)
+        for place, question in zip(range(count), cycle(questions), strict=False):
+            vectors = texts.of(question, asked)
+            for name, hits in rankings(store, vectors, depth=1, where=LIVE_CLIPS).items():
+                if hits:
+                    best[name][place] = comparable(name, hits[0].score, question, recipe)
     calibration = Calibration(best)
     write_calibration(store, calibration)
     return calibration

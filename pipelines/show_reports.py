@@ -18,21 +18,18 @@ SIGNIFICANT = 0.05
 
 
 def show_evaluation(evaluation: "Evaluation") -> None:
-    """A row a kind of question, a column a way of searching; then who is best, and whether by more than luck."""
+    """A row a way of searching, a column a kind of question; then who is best, and whether by more than luck."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("questions")
-    table.add_column("", justify="right")
-    for by in evaluation.figures:
-        table.add_column(by, justify="right")
+    table.add_column("questions", overflow="fold")
     first = next(iter(evaluation.figures.values()))
-    for kind, figures in first.items():
-        cells = [_cell(by[kind]) for by in evaluation.figures.values()]
-        table.add_row(Text(printable(kind)), str(figures["queries"]), *cells)
+    for kind in first:
+        table.add_column(Text(printable(kind)), justify="right", overflow="fold")
+    table.add_row("", *(Text(str(figures["queries"]), style="dim") for figures in first.values()))
+    for by, kinds in evaluation.figures.items():
+        table.add_row(by, *map(_cell, kinds.values()))
     console = out()
     console.print(table)
-    console.print(
-        "recall@1 / @5 / @10 over distinct files (share of right files whose clip overlaps the span)", style="dim"
-    )
+    console.print("recall@1 / @5 over distinct files; --json and --html have the other figures", style="dim")
     for by, kinds in evaluation.figures.items():
         console.print(Text(f"{by}, all questions: {_in_words(kinds['all'])}"))
     console.print("compared with the best, all questions (paired test, corrected for their number):", style="dim")
@@ -64,8 +61,7 @@ def _in_words(figures: Mapping[str, Any]) -> str:
 
 
 def _cell(figures: Mapping[str, Any]) -> str:
-    recalls = " / ".join(figure(figures[f"recall@{depth}"]) for depth in (1, 5, 10))
-    return f"{recalls} ({figure(figures['span_hit'])})"
+    return " / ".join(figure(figures[f"recall@{depth}"]) for depth in (1, 5))
 
 
 def figure(value: float | int | None) -> str:

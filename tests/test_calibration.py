@@ -151,9 +151,10 @@ def test_a_run_calibrates_what_it_changed_and_a_run_with_nothing_to_do_does_not(
     assert ingest(settings).videos_unchanged == 1
 
 
-def test_generic_questions_are_short_and_none_is_asked_twice() -> None:
-    questions = generic_questions()
-    assert len(questions) == len(set(questions)) >= 300
+@pytest.mark.parametrize(("file", "least"), [("generic_questions.txt", 300), ("generic_sounds.txt", 150)])
+def test_generic_questions_are_short_and_none_is_asked_twice(file: str, least: int) -> None:
+    questions = generic_questions(file)
+    assert len(questions) == len(set(questions)) >= least
     assert all(question == question.strip() and 0 < len(question.split()) <= 12 for question in questions)
 
 

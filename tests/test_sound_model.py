@@ -200,6 +200,12 @@ def test_words_find_the_film_with_that_sound(heard_index, words, film):
         assert searcher.search(words)[0].clip_id == hits[0].clip_id  # `auto`, where there is nothing else
 
 
+def test_a_sound_that_is_there_is_surer_than_one_that_is_not(heard_index):
+    with Searcher(heard_index) as searcher:
+        there, nowhere = (searcher.search(words, by="audio")[0].confidence for words in ("a siren", "rain on a roof"))
+    assert there is not None and nowhere is not None and there > 0.9 > nowhere
+
+
 def test_a_silent_clip_says_that_it_has_no_vector_of_sound(heard_index):
     with Searcher(heard_index) as searcher:
         clips = searcher.reader.scroll(LIVE_CLIPS)
