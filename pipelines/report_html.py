@@ -60,6 +60,7 @@ def _environment() -> "Environment":
     )
     environment.filters["share"] = _share
     environment.filters["interval"] = _interval
+    environment.filters["rank"] = _rank
     return environment
 
 
@@ -74,8 +75,10 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _interval(pair: tuple[float | None, float | None] | None) -> str:
-    """A pair of ends; an end of None lies beyond what was looked at."""
-    if pair is None:
-        return ""
-    return " to ".join("…" if end is None else f"{end:.2f}" for end in pair)
+def _interval(pair: tuple[float, float] | None) -> str:
+    return "" if pair is None else " to ".join(map(_share, pair))
+
+
+def _rank(value: float | None) -> str:
+    """A rank; None lies beyond what was looked at."""
+    return "beyond" if value is None else f"{value:g}"

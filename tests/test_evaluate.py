@@ -210,6 +210,13 @@ def test_the_report_is_one_page_that_holds_every_question_and_asks_for_nothing(s
     assert not any(mark in page for mark in ("<script", "src=", "@import", "<link"))
 
 
+def test_a_median_rank_in_the_report_is_a_whole_rank_or_beyond(searcher: Searcher) -> None:
+    asked = [Question("Quimby", "speech", (uri_of_path("/films/zoo.ts"),))]
+    page = evaluation_page(evaluate(searcher, asked, by=["words", "ocr"]), [], index="small")
+    assert "<td>1<br><small>1</small></td>" in page
+    assert "<td>beyond<br><small>beyond</small></td>" in page
+
+
 HOSTILE = "<script>alert(1)</script> $x^$ {{ 7 * 7 }} \u202etxt.4pm \x1b[2J 魚"
 
 
