@@ -1,14 +1,16 @@
 # `make` alone says what each target does. Everything lives in .venv, .tools and build.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench examples sound-model prism clean
+.PHONY: help setup check test demo bench bench-quality examples sound-model prism clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
+QUALITY := labelled.py order.py nothing_fits.py position.py clip_lookup.py poolings.py sound_model.py cuts.py video_level.py
+NO_BENCH := report.py corpora.py clip_points.py mixed_clips.py cut_films.py quality.py $(QUALITY)
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/.ready  ## make .venv with .venv/bin/reelvec and everything it needs
 
@@ -28,8 +30,11 @@ test: check  ## set up, check, and run every test
 demo: setup  ## index the example videos and answer three questions
 	@bash scripts/demo.sh
 
-bench: setup  ## every figure of benchmarks/, each as a ratio
-	@set -e; for file in $(filter-out benchmarks/report.py benchmarks/corpora.py benchmarks/clip_points.py benchmarks/cut_films.py,$(wildcard benchmarks/*.py)); do echo "== $$file"; python "$$file"; done
+bench: setup  ## every figure of benchmarks/ but those of bench-quality, each as a ratio
+	@set -e; for file in $(filter-out $(NO_BENCH:%=benchmarks/%),$(wildcard benchmarks/*.py)); do echo "== $$file"; python "$$file"; done
+
+bench-quality: setup  ## one table of what is found in REELVEC_TEST_MEDIA, each figure beside its goal; INDEX=... of that folder, if there is one
+	python benchmarks/quality.py $(if $(INDEX),--index "$(INDEX)") $(QUALITY)
 
 examples: setup  ## render examples/videos again (needs espeak-ng)
 	python examples/render.py

@@ -45,9 +45,11 @@ EXTRAS = {
     "services": ["cohere>=7.3", "google-genai>=3.4", "openai>=3.52", "pillow>=11", "twelvelabs>=1.3.6"],
     "buckets": ["gcsfs>=2025.9", "s3fs>=2025.9"],
     "server": ["qdrant-client>=1.16"],
+    "report": ["jinja2>=3.1.5", "matplotlib>=3.9"],
     "dev": [
         "hypothesis>=6.140",
         "import-linter>=2.5",
+        "ir-measures>=0.4",
         "jiwer>=4.0",
         "mypy>=1.18",
         "pytest>=8.4",
@@ -69,7 +71,7 @@ setup(
     packages=find_packages(include=["reelvec", "reelvec.*", "pipelines", "pipelines.*", "transforms", "transforms.*"]),
     package_data={
         "reelvec": ["py.typed"],
-        "pipelines": ["py.typed", "generic_questions.txt", "generic_sounds.txt"],
+        "pipelines": ["py.typed", "templates/*.html", "generic_questions.txt", "generic_sounds.txt"],
         "transforms": ["py.typed", "recipes/*.toml", "encoders/data/*"],
     },
     install_requires=BASE,

@@ -1,7 +1,7 @@
 """The command line. Results go to standard output, everything else to standard error.
 
-Exit codes: 0 all that could be done was done; 1 outage; 2 wrong usage; 3 rejects with
-`--fail-on-reject`; 4 the index is being written by another process; 130 interrupted.
+Exit codes: 0 all that could be done was done; 1 outage; 2 wrong usage; 3 what was asked of the outcome is not
+met (rejects with `--fail-on-reject`, a `--gate`); 4 the index is being written by another process; 130 interrupted.
 """
 
 import importlib.metadata
@@ -23,7 +23,9 @@ import typer
 from typer.core import TyperGroup
 
 from pipelines.cli_encoders import encoders, weights
+from pipelines.cli_evaluate import evaluate
 from pipelines.cli_fit import fit
+from pipelines.cli_report import report
 from pipelines.cli_search import search
 from pipelines.cli_train import train_fusion_command
 from transforms.errors import IndexLocked, ReelvecError, UsageError
@@ -83,7 +85,9 @@ dlq = typer.Typer(name="dlq", help="What could not be indexed: list it, or try i
 app.add_typer(dlq)
 app.add_typer(fit)
 app.add_typer(weights)
+app.add_typer(report)
 app.command("encoders")(encoders)
+app.command("evaluate")(evaluate)
 app.command("search")(search)
 app.command("train-fusion")(train_fusion_command)
 
@@ -172,31 +176,6 @@ def ingest_command(
         "wait": wait or None,
     }
     _run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)
-
-
-@app.command()
-def evaluate(
-    questions: Annotated[Path, typer.Argument(help="Tab-separated: query, modality, relevant, start_seconds, ...")],
-    media: Annotated[Path, typer.Option(help="The folder that `relevant` is relative to.")],
-    index: Index = DEFAULT_INDEX,
-    by: Annotated[list[str] | None, typer.Option(help="Again for each way of searching; default: all.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Measure how well an index answers labelled questions."""
-    from pipelines import evaluate as measure
-    from pipelines.search import Searcher
-
-    asked = measure.read_questions(questions, media=media)
-    with Searcher(index) as searcher:
-        evaluation = measure.evaluate(searcher, asked, by=by or ())
-    if evaluation.not_indexed:
-        _say(f"{len(evaluation.not_indexed)} right files are not in the index; no question can find them")
-    from pipelines.show import show_evaluation
-
-    if as_json:
-        _print_json(evaluation.figures)
-    else:
-        show_evaluation(evaluation)
 
 
 @app.command()

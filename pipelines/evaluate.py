@@ -1,118 +1,154 @@
-"""How well an index answers labelled questions.
-
-A table of questions is tab-separated with the columns query, modality, relevant, start_seconds,
-end_seconds and note. `relevant` is one file or several joined by "|", relative to the media
-folder, all of them right; the span is of a player's clock, which starts at 0.
-"""
+"""How well an index answers labelled questions, by every way of searching that it offers."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from pipelines.asked import Asked
+from pipelines.compare import against_best
+from pipelines.gates import ALL
+from pipelines.metrics import SPAN_DEPTH, Judged, figures_over
+from pipelines.questions import Copies, Question, lengths_of, read_questions
 from pipelines.search import Searcher, SearchHit
-from pipelines.times import parse_seconds
 from transforms.errors import UsageError
-from transforms.index.query import LIVE_CLIPS
-from transforms.index.store import Equals, Where
-from transforms.uris import shown, uri_of_path
+from transforms.uris import shown
 
-COLUMNS = ("query", "modality", "relevant", "start_seconds", "end_seconds", "note")
-DEPTHS = (1, 5, 10)
-ALL = "all"
+__all__ = [
+    "Answer",
+    "Evaluation",
+    "Question",  # and read_questions: of pipelines.questions, offered here to whoever only evaluates
+    "answer",
+    "evaluate",
+    "figures_of",
+    "read_questions",
+    "strategies",
+]
 
-#: Clips asked for at first; more where these lie in too few files.
-_FIRST_LIMIT = 50
-_LAST_LIMIT = 3200
+#: Distinct files that a ranking is followed to; what comes later counts as not found.
+DEPTH = 100
 
+#: Clips asked for at first, as for every search of up to so many hits, and after that where they lie in too few files.
+_LIMITS = (50, 400, 3200)
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One labelled question; `relevant` are the URIs of the files that answer it."""
-
-    text: str
-    kind: str
-    relevant: tuple[str, ...]
-    start_seconds: float | None = None
-    end_seconds: float | None = None
-
-    def is_answered_by(self, hit: SearchHit) -> bool:
-        """Whether the hit lies in one of the right files."""
-        return any(hit.video == shown(uri) for uri in self.relevant)
+Figures = dict[str, dict[str, dict[str, Any]]]  # by way of searching, kind of question and name
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The first distinct files that were found, each with its best clip."""
+    """The first distinct files that were found, each with its best clip; of copies only the first."""
 
     question: Question
     hits: tuple[SearchHit, ...]
+    copies: Copies = field(default_factory=Copies)
+    refused: str = ""  # why this way of searching cannot be asked so
+
+    @property
+    def judged(self) -> Judged:
+        """Which hits are right: those in a right file or in a copy of one."""
+        right_groups = {shown(self.copies.of(uri)) for uri in self.question.relevant}
+        group_of = {shown(uri): group for uri, group in self.copies.group_of.items()}
+        right = tuple(group_of.get(hit.video, hit.video) in right_groups for hit in self.hits)
+        named = {shown(uri) for uri in self.question.relevant}
+        spans = [_overlaps(hit, self.question) for hit in self.hits[:SPAN_DEPTH] if hit.video in named]
+        has_span = self.question.start_seconds is not None
+        return Judged(right, len(right_groups), tuple(spans) if has_span else ())
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures by way of searching and kind of question, and what makes them smaller than they could be."""
+    """Figures by way of searching and kind of question, the rankings behind them, and what makes them smaller."""
 
-    figures: dict[str, dict[str, dict[str, float | int | None]]]
+    figures: Figures
     not_indexed: tuple[str, ...]  # URIs of right files that the index does not hold
+    answers: Mapping[str, Sequence[Answer]] = field(default_factory=dict)  # by way of searching
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What could not be asked, a sentence a way of searching and reason."""
+        counts: dict[tuple[str, str], int] = defaultdict(int)
+        for name, answers in self.answers.items():
+            for one in answers:
+                counts[name, one.refused] += bool(one.refused)
+        return tuple(f"{count} questions not asked by {name}: {why}" for (name, why), count in counts.items() if why)
 
 
-def evaluate(searcher: Searcher, questions: Sequence[Question], *, by: Sequence[str] = ()) -> Evaluation:
-    """Ask every question in every way of `by` (default: all that the index offers)."""
-    wanted = tuple(by) or tuple(name for name in searcher.names if name != "frames")
-    unknown = [name for name in wanted if name not in searcher.names]
+def strategies(searcher: Searcher, by: Sequence[str] = ()) -> tuple[str, ...]:
+    """The ways of searching to measure: those of `by`, or all of the index that take a text.
+
+    `frames`, which `auto` holds already, is left out unless it is named. Raises UsageError for an unknown one.
+    """
+    unknown = [name for name in by if name not in searcher.names]
     if unknown:
         raise UsageError(f"this index cannot be searched by {unknown[0]!r}; it can by {', '.join(searcher.names)}")
-    relevant = {uri for question in questions for uri in question.relevant}
-    not_indexed = frozenset(uri for uri in relevant if not _is_indexed(searcher, uri))
-    figures = {}
-    for name in wanted:
-        answers = [answer(searcher.search, question, by=name) for question in questions]
-        figures[name] = figures_of(answers, not_indexed=not_indexed)
-    return Evaluation(figures, tuple(sorted(not_indexed)))
-
-
-def answer(search: Callable[..., list[SearchHit]], question: Question, *, by: str) -> Answer:
-    """Ask until enough distinct files are found or there are no more clips."""
-    limit = _FIRST_LIMIT
-    while True:
-        hits = search(question.text, by=by, limit=limit)
-        files: dict[str, SearchHit] = {}
-        for hit in hits:
-            files.setdefault(hit.video, hit)
-        if len(files) >= max(DEPTHS) or len(hits) < limit or limit >= _LAST_LIMIT:
-            return Answer(question, tuple(files.values())[: max(DEPTHS)])
-        limit *= 4
-
-
-def figures_of(
-    answers: Sequence[Answer], *, not_indexed: frozenset[str] = frozenset()
-) -> dict[str, dict[str, float | int | None]]:
-    """Figures for each kind of question, in the order in which they come, and for all together."""
-    kinds: dict[str, list[Answer]] = defaultdict(list)
-    for one in answers:
-        kinds[one.question.kind].append(one)
-    if ALL in kinds:
-        raise UsageError(f'a kind of question cannot be called "{ALL}": {kinds[ALL][0].question.text!r}')
-    return {kind: _figures(group, not_indexed) for kind, group in {**kinds, ALL: list(answers)}.items()}
-
-
-def _figures(answers: Sequence[Answer], not_indexed: frozenset[str]) -> dict[str, float | int | None]:
-    figures: dict[str, float | int | None] = {}
-    for depth in DEPTHS:
-        found = sum(any(one.question.is_answered_by(hit) for hit in one.hits[:depth]) for one in answers)
-        figures[f"recall@{depth}"] = _share(found, len(answers))
-    right = [
-        _overlaps(hit, one.question)
-        for one in answers
-        if one.question.start_seconds is not None
-        for hit in one.hits
-        if one.question.is_answered_by(hit)
+    held = searcher.reader.schema.vector_names  # the other names are fusions of these
+    asked = by or [
+        name for name in searcher.names if name != "frames" and (name not in held or searcher.takes_text(name))
     ]
-    figures["span_hit"] = _share(sum(right), len(right))
-    figures["queries"] = len(answers)
-    figures["files_not_indexed"] = len({uri for one in answers for uri in one.question.relevant} & not_indexed)
+    return tuple(dict.fromkeys(asked))
+
+
+def evaluate(
+    searcher: Searcher, questions: Sequence[Question], *, by: Sequence[str] = (), copies: Copies | None = None
+) -> Evaluation:
+    """Ask every question in every way of `by` (default: all that the index offers)."""
+    if not questions:
+        raise UsageError("there are no questions to ask")
+    names = strategies(searcher, by)
+    not_indexed = frozenset(uri for uri, length in lengths_of(searcher.reader, questions).items() if length is None)
+    answers = {
+        name: [answer(searcher.ask, question, by=name, copies=copies or Copies()) for question in questions]
+        for name in names
+    }
+    figures = {name: figures_of(own, not_indexed=not_indexed) for name, own in answers.items()}
+    for kind in figures[names[0]]:
+        judged = {name: [one.judged for one in _of_kind(own, kind)] for name, own in answers.items()}
+        for name, comparison in against_best(judged).items():
+            figures[name][kind]["versus_best"] = comparison
+    return Evaluation(figures, tuple(sorted(not_indexed)), answers)
+
+
+def answer(
+    ask: Callable[[Asked], Sequence[SearchHit]], question: Question, *, by: str, copies: Copies | None = None
+) -> Answer:
+    """Ask until enough distinct files are found or there are no more clips.
+
+    The files that a shallow search finds stand first, in its order, as a user sees them; deeper ones, which may
+    fuse more clips, only add files behind them.
+    """
+    known = copies or Copies()
+    group_of = {shown(uri): group for uri, group in known.group_of.items()}
+    found: dict[str, SearchHit] = {}
+    for limit in _LIMITS:
+        asked = question.asked(by=by, limit=limit)
+        try:
+            hits = ask(asked)
+        except UsageError as error:
+            if not question.options:
+                raise
+            return Answer(question, (), known, str(error))
+        for hit in hits:
+            found.setdefault(group_of.get(hit.video, hit.video), hit)
+        if len(found) >= DEPTH or len(hits) < limit:
+            break
+    return Answer(question, tuple(found.values())[:DEPTH], known)
+
+
+def figures_of(answers: Sequence[Answer], *, not_indexed: frozenset[str] = frozenset()) -> dict[str, dict[str, Any]]:
+    """Figures for each kind of question, in the order in which they come, and for all together."""
+    kinds = tuple(dict.fromkeys(one.question.kind for one in answers))
+    if ALL in kinds:
+        clash = next(one.question for one in answers if one.question.kind == ALL)
+        raise UsageError(f'{clash}: a kind of question cannot be called "{ALL}"')
+    figures = {kind: figures_over([one.judged for one in _of_kind(answers, kind)]) for kind in (*kinds, ALL)}
+    for kind, own in figures.items():
+        relevant = {uri for one in _of_kind(answers, kind) for uri in one.question.relevant}
+        own["files_not_indexed"] = len(relevant & not_indexed)
     return figures
+
+
+def _of_kind(answers: Sequence[Answer], kind: str) -> list[Answer]:
+    return [one for one in answers if kind in (ALL, one.question.kind)]
 
 
 def _overlaps(hit: SearchHit, question: Question) -> bool:
@@ -120,57 +156,3 @@ def _overlaps(hit: SearchHit, question: Question) -> bool:
     start, end = (value - hit.media_start_seconds for value in (hit.start_seconds, hit.end_seconds))
     asked_start = question.start_seconds or 0.0
     return end > asked_start and (question.end_seconds is None or start < question.end_seconds)
-
-
-def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
-
-
-def _is_indexed(searcher: Searcher, uri: str) -> bool:
-    where = Where(must=(*LIVE_CLIPS.must, Equals("uri", uri)))
-    return searcher.reader.count(where) > 0
-
-
-def read_questions(path: Path, *, media: Path) -> list[Question]:
-    """The labelled questions of a table; raises UsageError that names the line at fault."""
-    try:
-        lines = [line.rstrip("\r") for line in path.read_text(encoding="utf-8-sig").split("\n")]
-    except OSError as error:
-        raise UsageError(f"the questions cannot be read: {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"the questions are not UTF-8: {path}: {error.reason} at byte {error.start}") from error
-    if not media.is_dir():
-        raise UsageError(f"there is no folder of media: {media}")
-    header = lines[0].split("\t")
-    missing = [name for name in COLUMNS[:3] if name not in header]
-    if missing:
-        raise UsageError(
-            f"line 1 of {path} must name the columns {', '.join(COLUMNS)}, separated by tabs; "
-            f"missing: {', '.join(missing)}"
-        )
-    questions = [
-        _question(f"line {number} of {path}", header, line.split("\t"), media)
-        for number, line in enumerate(lines[1:], start=2)
-        if line.strip()
-    ]
-    if not questions:
-        raise UsageError(f"{path} asks no questions; its first line names the columns, the others are questions")
-    return questions
-
-
-def _question(where: str, header: list[str], cells: list[str], media: Path) -> Question:
-    if len(cells) > len(header):
-        raise UsageError(f"{where} has {len(cells)} cells, its header {len(header)}")
-    row = {**dict.fromkeys(COLUMNS, ""), **dict(zip(header, cells, strict=False))}
-    relevant = tuple(uri_of_path(media / name.strip()) for name in row["relevant"].split("|") if name.strip())
-    if not row["query"].strip() or not row["modality"].strip() or not relevant:
-        raise UsageError(f'{where}: "query", "modality" and "relevant" must not be empty')
-    span: list[float | None] = []
-    for name in ("start_seconds", "end_seconds"):
-        try:
-            span.append(parse_seconds(row[name]) if row[name].strip() else None)
-        except UsageError as error:
-            raise UsageError(f"{where}: {name}: {error}") from error
-    if span[1] is not None and (span[0] or 0.0) > span[1]:
-        raise UsageError(f"{where}: a span ends after it starts: start_seconds={span[0]}, end_seconds={span[1]}")
-    return Question(row["query"].strip(), row["modality"].strip(), relevant, *span)

@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipelines.printable import printable as _clean
 from pipelines.times import clock
 
 if TYPE_CHECKING:
     from pipelines.doctor import Check
-    from pipelines.evaluate import Evaluation
     from pipelines.search import SearchHit
 
 _SHOWN_ROWS = 40
@@ -52,32 +52,6 @@ def show_hits(hits: Sequence["SearchHit"]) -> None:
             console.print(Text(f"    {_shortened(_clean(hit.transcript))}", style="italic"))
         if hit.screen_text and hit.by in ("ocr", "words"):
             console.print(Text(f"    on screen: {_shortened(_clean(hit.screen_text))}", style="italic"))
-
-
-def show_evaluation(evaluation: "Evaluation") -> None:
-    """A row a kind of question, a column a way of searching."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("questions")
-    table.add_column("", justify="right")
-    for by in evaluation.figures:
-        table.add_column(by, justify="right")
-    first = next(iter(evaluation.figures.values()))
-    for kind, figures in first.items():
-        table.add_row(kind, str(figures["queries"]), *(_cell(by[kind]) for by in evaluation.figures.values()))
-    console = out()
-    console.print(table)
-    console.print(
-        "recall@1 / @5 / @10 over distinct files (share of right files whose clip overlaps the span)", style="dim"
-    )
-
-
-def _cell(figures: Mapping[str, float | int | None]) -> str:
-    recalls = " / ".join(_figure(figures[f"recall@{depth}"]) for depth in (1, 5, 10))
-    return f"{recalls} ({_figure(figures['span_hit'])})"
-
-
-def _figure(value: float | int | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def show_checks(checks: Sequence["Check"]) -> None:
@@ -136,11 +110,6 @@ def show_rejects(rejects: Sequence[Mapping[str, Any]]) -> None:
         console.print(Text(f"    {_clean(reject['message'])}{again}"))
     if not rejects:
         err().print("no rejects")
-
-
-def _clean(text: str) -> str:
-    """The text without control characters, which in a file name could rewrite the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _shortened(text: str, longest: int = 160) -> str:

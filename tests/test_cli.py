@@ -170,21 +170,93 @@ def test_rejects_are_listed_with_their_reason(index: str) -> None:
     assert "it is cut off" in run("dlq", "list", "--index", index)[1]
 
 
-def test_evaluate_prints_figures_by_way_of_searching_and_kind(index: str, tmp_path: Path) -> None:
+@pytest.fixture(name="asked")
+def a_table_of_questions(tmp_path: Path) -> list[str]:
+    """`evaluate` with two questions, one of them about a file that is there and was not indexed."""
+    (tmp_path / "new.mp4").touch()
     table = tmp_path / "queries.tsv"
-    table.write_text(
-        "query\tmodality\trelevant\na rocket on the launch pad\tvisual\tlaunch.mp4\nQuimby\tspeech\tzoo.ts\n"
-    )
-    films = tmp_path / "films"
-    films.mkdir()
-    code, out, err = run("evaluate", str(table), "--media", str(films), "--by", "words", "--json", "--index", index)
+    rocket = uri_of_path("/films/launch.mp4")
+    rows = f"a rocket on the launch pad\tvisual\t{rocket}\t8\t16\nQuimby\tspeech\tnew.mp4\n"
+    table.write_text(f"query\tmodality\trelevant\tstart_seconds\tend_seconds\n{rows}")
+    return ["evaluate", str(table), "--media", str(tmp_path)]
+
+
+def test_evaluate_prints_figures_by_way_of_searching_and_kind(index: str, asked: list[str]) -> None:
+    code, out, err = run(*asked, "--by", "frame", "--json", "--index", index)
     figures = json.loads(out)
     assert code == 0
-    assert list(figures) == ["words"]
-    assert list(figures["words"]) == ["visual", "speech", "all"]
-    assert "2 right files are not in the index" in err
-    shown = run("evaluate", str(table), "--media", str(films), "--index", index)[1]
+    assert list(figures) == ["frame"]
+    assert list(figures["frame"]) == ["visual", "speech", "all"]
+    assert figures["frame"]["all"]["recall@1"] == 0.5
+    assert "1 right files are not in the index" in err
+    shown = run(*asked, "--index", index)[1]
     assert [name in shown for name in ("auto", "transcript", "visual", "all")] == [True] * 4
+    assert "against" in shown
+
+
+def test_a_gate_that_is_not_met_exits_with_3_and_says_which(index: str, asked: list[str], tmp_path: Path) -> None:
+    assert run(*asked, "--gate", "auto.visual.recall@1>=1", "--index", index)[0] == 0
+    gates = ["--gate", "recall@5>=0.9", "--gate", "visual.span_hit>=0.9", "--html", str(tmp_path / "report.html")]
+    code, out, err = run(*asked, *gates, "--json", "--index", index)
+    assert (code, json.loads(out)["auto"]["all"]["recall@5"]) == (3, 0.5)
+    assert "gate NOT met: auto.all.recall@5 >= 0.9: it is 0.5, 95 % interval 0 to 1" in err
+    assert "gate met: auto.visual.span_hit" in err
+    assert "NOT met" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--gate", "recall@3>=0.5"), "recall@1, recall@5, recall@10"),
+        (("--gate", "speech.span_hit>=0.5"), "no value"),
+        (("--gate", "audio.recall@5>=0.5"), "not measured"),
+        (("--by", "audio"), "cannot be searched by 'audio'"),
+        (("--duplicates", "none.tsv"), "none.tsv"),
+        (("--html", "nowhere/report.html"), "nowhere/report.html"),
+    ],
+)
+def test_an_evaluation_that_cannot_be_made_is_wrong_usage(
+    index: str, asked: list[str], options: tuple[str, ...], told: str
+) -> None:
+    code, out, err = run(*asked, *options, "--index", index)
+    assert (code, out) == (2, "")
+    assert told in err
+
+
+def test_a_right_file_that_exists_nowhere_is_wrong_usage(index: str, asked: list[str], tmp_path: Path) -> None:
+    (tmp_path / "new.mp4").unlink()
+    code, out, err = run(*asked, "--index", index)
+    assert (code, out) == (2, "")
+    assert "line 3" in err and "new.mp4 does not exist" in err
+
+
+def test_a_report_on_modalities_is_printed_and_written(index: str, asked: list[str], tmp_path: Path) -> None:
+    page = tmp_path / "modalities.html"
+    code, out, err = run("report", "modalities", "--json", "--html", str(page), "--index", index)
+    told = json.loads(out)
+    assert (code, told["clips"], told["questions"]) == (0, 4, None)
+    assert "carried by no sampled clip: ocr" in err
+    assert "<svg" in page.read_text()
+    _, table, media, folder = asked
+    code, out, _ = run("report", "modalities", "--queries", table, media, folder, "--index", index)
+    assert code == 0
+    assert "2 questions" in out and "too few to fit" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--queries", "none.tsv"), "need --media"),
+        (("--media", "."), "need --media"),
+        (("--queries", "none.tsv", "--media", "."), "none.tsv"),
+        (("--sample", "0"), "sample"),
+        (("--html", "nowhere/report.html"), "nowhere/report.html"),
+    ],
+)
+def test_a_report_that_cannot_be_made_is_wrong_usage(index: str, options: tuple[str, ...], told: str) -> None:
+    code, out, err = run("report", "modalities", *options, "--index", index)
+    assert (code, out) == (2, "")
+    assert told in err
 
 
 def test_doctor_says_what_is_here_and_whether_that_is_enough(tmp_path: Path) -> None:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from transforms.errors import UsageError
+from transforms.index import engine, wire
 from transforms.index.edge import EdgeStore
 from transforms.index.hits import Hit
 from transforms.index.late import by_deviation, distribution_based, fuse_rankings, weighted_sum
 from transforms.index.location import IndexLocation
 from transforms.index.memory import memory_store
 from transforms.index.query import exact_scores, search_clips
-from transforms.index.store import Equals, VectorStore, Where
+from transforms.index.store import Equals, Query, VectorStore, Where
 from transforms.records import ClipPoint, DenseVector, Float32, Schema, SparseVector, Vector, stable_id
 
 SCHEMA = Schema(
@@ -221,3 +222,12 @@ def test_the_scores_of_chosen_clips_are_exact_in_every_vector(store: VectorStore
     assert a["words"] > 0 and "transcript" not in a
     assert b == {"transcript": pytest.approx(1.0, abs=1e-5)}
     assert exact_scores(store, [], asked) == {}
+
+
+@pytest.mark.parametrize(("using", "limit", "ef"), [("frame", 10, 512), ("frame", 900, 900), ("clip", 200, 2048)])
+def test_both_stores_walk_their_graphs_as_wide_as_a_text_needs(using: str, limit: int, ef: int) -> None:
+    asked = Query(using, NORTH, limit=limit)
+    edge, server = engine.query_out(asked).params, wire.query_out(asked).params
+    assert edge is not None
+    assert server is not None
+    assert (edge.hnsw_ef, server.hnsw_ef) == (ef, ef)

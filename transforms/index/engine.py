@@ -99,6 +99,7 @@ def query_out(query: Query) -> edge.QueryRequest:
         filter=filter_out(query.where),
         with_payload=True,
         params=edge.SearchParams(
+            hnsw_ef=query.ef,
             exact=query.exact,
             quantization=edge.QuantizationSearchParams(ignore=query.exact, rescore=True),
         ),

@@ -62,6 +62,13 @@ class Where:
     must_not: tuple[Condition, ...] = ()
 
 
+#: Candidates that the walk of a graph keeps (hnsw_ef). A text lies far from every picture and every clip, so a walk
+#: that is wide enough from clip to clip misses much of what is near a text. Recall@10 of texts in 100,000 clips:
+#: `frame` 0.83 with the store's own 100, 0.99 with 512; `clip` 0.79, 0.93 with 512, 0.97 with 2,048.
+LEAST_EF = 512
+LEAST_EF_OF = {"clip": 2048}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
     """The `limit` points nearest to `vector` in the named vector `using`, among those of `where`."""
@@ -71,6 +78,11 @@ class Query:
     where: Where = Where()
     limit: int = 10
     exact: bool = False  # compare with every point instead of walking the graph
+
+    @property
+    def ef(self) -> int:
+        """Candidates that the walk of the graph keeps, more than hits are wanted."""
+        return max(self.limit, LEAST_EF_OF.get(self.using, LEAST_EF))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

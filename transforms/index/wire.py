@@ -73,7 +73,7 @@ def query_out(query: Query) -> models.QueryRequest:
         filter=filter_out(query.where),
         limit=query.limit,
         with_payload=True,
-        params=models.SearchParams(exact=query.exact, quantization=quantization),
+        params=models.SearchParams(hnsw_ef=query.ef, exact=query.exact, quantization=quantization),
     )
 
 
