@@ -7,6 +7,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 QUALITY := labelled.py order.py nothing_fits.py position.py clip_lookup.py poolings.py sound_model.py cuts.py video_level.py
 NO_BENCH := report.py corpora.py clip_points.py mixed_clips.py cut_films.py quality.py $(QUALITY)
+WORKERS := 2
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 help:  ## this list
@@ -24,8 +25,8 @@ check: setup  ## lint, types and import contract
 	mypy --config-file tests/mypy.ini $(wildcard tests/*.py tests/families/*.py benchmarks/*.py examples/*.py)
 	lint-imports
 
-test: check  ## set up, check, and run every test
-	python -m pytest
+test: check  ## set up, check, and run every test (WORKERS=2 at a time)
+	python -m pytest -n $(WORKERS) --dist loadfile
 
 demo: setup  ## index the example videos and answer three questions
 	@bash scripts/demo.sh
