@@ -74,14 +74,9 @@ class FusionSettings:
 
     @classmethod
     def of(cls, written: Mapping[str, Any]) -> Self:
-        """The settings of a recipe's [fusion] section; raises UsageError for unknown keys and wrong values."""
+        """The settings of a recipe's [fusion] section, whose keys and kinds of values `check_kinds` has seen."""
         known = {field.name: field.default for field in fields(cls)}
-        given: dict[str, Any] = {}
-        for key, value in written.items():
-            if key not in known:
-                raise UsageError(f"[fusion] has no setting {key!r}; it has {', '.join(known)}")
-            given[key] = _read(key, value, like=known[key])
-        return cls(**given)
+        return cls(**{key: _read(key, value, like=known[key]) for key, value in written.items()})
 
     def plain(self) -> dict[str, Any]:
         """The settings as a TOML file would hold them; what was added to the weights and periods only where it is set.
@@ -170,17 +165,11 @@ class FusionSettings:
 
 def _read(key: str, value: Any, *, like: Any) -> Any:
     """A setting's value in the type of its default."""
-    try:
-        if isinstance(like, tuple):
-            return tuple(float(one) for one in value)
-        if isinstance(like, str):
-            if not isinstance(value, str):
-                raise TypeError
-            return str(Path(value).expanduser().absolute()) if key in _FILES and value else value
-        return float(value)
-    except (TypeError, ValueError) as error:
-        wanted = {tuple: "a list of numbers", str: "a text", float: "a number"}[type(like)]
-        raise UsageError(f"[fusion] {key} is {wanted}: {key}={value!r}") from error
+    if isinstance(like, tuple):
+        return tuple(float(one) for one in value)
+    if isinstance(like, str):
+        return str(Path(value).expanduser().absolute()) if key in _FILES and value else value
+    return float(value)
 
 
 def _sha256(path: str, name: str) -> str:

@@ -90,9 +90,12 @@ def prompt_settings(name: Name, query: str = "", document: str = "") -> tuple[tu
 
 def token_spans(tokenizer: Any, text: str) -> list[tuple[int, int]]:
     """Where each token begins and ends; a token's span takes in the spaces before it, so that none is lost."""
-    if not getattr(tokenizer, "is_fast", False):
+    if hasattr(tokenizer, "encode_batch"):  # of the library tokenizers, as static embeddings have it
+        found = tokenizer.encode(text, add_special_tokens=False).offsets
+    elif getattr(tokenizer, "is_fast", False):
+        found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
+    else:
         return [found.span() for found in re.finditer(r"\s*\S+", text)]
-    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     ends = np.maximum.accumulate([0, *(end for _, end in found)])
     return list(pairwise(ends.tolist()))
 
