@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from transforms.recipe import SegmentSettings
 from transforms.records import Audio, Clip, Float32, Segment, Word
+from transforms.segment_settings import SegmentSettings
 
 #: A last piece shorter than this belongs to the clip before it.
 SHORTEST_CLIP_SECONDS = 1.0

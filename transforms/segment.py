@@ -16,8 +16,8 @@ from transforms.cut import fixed_windows, most_clips
 from transforms.errors import IngestError, VideoChanged
 from transforms.media.probe import probe
 from transforms.progress import listener
-from transforms.recipe import SegmentSettings
 from transforms.records import Reject, RejectedVideo, Segment, VideoInfo, Work
+from transforms.segment_settings import SegmentSettings
 from transforms.uris import path_of_uri
 
 
