@@ -1,6 +1,6 @@
 """How sure a hit is not chance: estimated at the end of a run, looked up by every search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from itertools import cycle
 
@@ -18,6 +18,10 @@ QUESTIONS = "generic_questions.txt"
 
 #: The same for modalities that are asked about something else: in a space of sounds all pictures are equally far.
 OWN_QUESTIONS = {"audio": "generic_sounds.txt"}
+
+
+#: (text, modality, its best score) -> weight of the modality, 0 to 1.
+Trust = Callable[[str, str, float], float]
 
 
 def generic_questions(file: str = QUESTIONS) -> list[str]:
@@ -66,6 +70,18 @@ def confidences(
         for hit in scores
     ]
     return list(calibration.confidences(own, names))
+
+
+def trust_in(calibration: Calibration | None, recipe: Recipe) -> Trust:
+    """How much `auto` trusts a modality with a question: the share of unrelated questions that find less there.
+
+    1 throughout where the index has no calibration.
+    """
+
+    def trust(text: str, name: str, score: float) -> float:
+        return 1.0 if calibration is None else 1.0 - calibration.chance(name, comparable(name, score, text, recipe))
+
+    return trust
 
 
 def comparable(name: str, score: float, text: str, recipe: Recipe) -> float:

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 from pipelines.asked import Asked, check_level
-from pipelines.confidence import confidences
+from pipelines.confidence import Trust, confidences, trust_in
 from pipelines.found import Found
 from pipelines.query_vectors import QueryVectors
 from pipelines.search_order import search_in_order
@@ -14,7 +15,7 @@ from pipelines.search_time import longest_seconds, moment_of, search_by_time, se
 from pipelines.search_videos import search_videos
 from transforms.encoders.spending import questions
 from transforms.errors import UsageError
-from transforms.index.calibration import LEAST_CONFIDENCE, read_calibration
+from transforms.index.calibration import LEAST_CONFIDENCE, Calibration, read_calibration
 from transforms.index.hits import Hit
 from transforms.index.late import check_weights
 from transforms.index.location import IndexLocation
@@ -83,6 +84,9 @@ class Searcher:
         """The hits for a question with conditions, best first. Raises UsageError for what this index cannot answer."""
         self.vectors.wanted(asked.by)
         weights = self._weights(asked)
+        known = asked.texts and not asked.pooled  # what chance scores is known of clips alone
+        calibration = read_calibration(self._reader) if known else None
+        trust = trust_in(calibration, self.recipe)
         reader = self._reader
         if asked.between_seconds is not None:
             reader = Overlapping(reader, *asked.between_seconds)
@@ -90,14 +94,14 @@ class Searcher:
         if not asked.text:
             found = search_by_time(reader, asked)
         elif asked.level == "video":
-            found = search_videos(reader, self.vectors, asked, weights=weights)
+            found = search_videos(reader, self.vectors, asked, weights=weights, trust=trust)
         elif asked.then is not None:
-            found = search_in_order(reader, self.vectors, asked, weights=weights)
+            found = search_in_order(reader, self.vectors, asked, weights=weights, trust=trust)
         elif moment is not None:
             found = search_near(reader, self.vectors, asked, moment, weights=weights)
         else:
-            found = self._fitting(reader, asked, weights)
-        return self._told(found, asked)
+            found = self._fitting(reader, asked, weights, trust)
+        return self._told(found, asked, calibration)
 
     def longest_seconds(self) -> float:
         """How long the longest video of the index lasts."""
@@ -167,7 +171,7 @@ class Searcher:
     ) -> None:
         self.close()
 
-    def _fitting(self, reader: Reader, asked: Asked, weights: Mapping[str, float]) -> list[Found]:
+    def _fitting(self, reader: Reader, asked: Asked, weights: Mapping[str, float], trust: Trust) -> list[Found]:
         """The clips that fit the text best."""
         vectors = self.vectors.of(asked.text, self.vectors.wanted(asked.by))
         if not vectors:
@@ -180,15 +184,14 @@ class Searcher:
             where=asked.where,
             counts=self.vectors.counting(asked.text),
             weights=weights,
+            trust=partial(trust, asked.text),
         )
         return [Found(hit, (hit.id,)) for hit in hits]
 
-    def _told(self, found: Sequence[Found], asked: Asked) -> list[SearchHit]:
+    def _told(self, found: Sequence[Found], asked: Asked, calibration: Calibration | None) -> list[SearchHit]:
         """The hits with what each scores in every modality, exactly, for each text of the question."""
         told = [dict(one.scores) for one in found]
         sure: list[list[float | None]] = [[] for _ in found]
-        known = asked.texts and found and not asked.pooled  # what chance scores is known of clips alone
-        calibration = read_calibration(self._reader) if known else None
         for place, text in enumerate(asked.texts):
             ids = [one.clip_ids[place] for one in found]
             scores = exact_scores(self._reader, ids, self._explaining(text, asked.by))

@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from pipelines.asked import Asked
+from pipelines.confidence import Trust
 from pipelines.found import Found
 from pipelines.query_vectors import QueryVectors
 from transforms.errors import UsageError
@@ -26,7 +28,9 @@ ORDER, FOLLOWS = "order", "follows"
 _SEEN = (*FUSIONS, "frame", "frames", "clip")
 
 
-def search_in_order(reader: Reader, texts: QueryVectors, asked: Asked, *, weights: Mapping[str, float]) -> list[Found]:
+def search_in_order(
+    reader: Reader, texts: QueryVectors, asked: Asked, *, weights: Mapping[str, float], trust: Trust
+) -> list[Found]:
     """The clips that show the first text and then the second; with `within_seconds` also pairs of clips.
 
     Raises UsageError where nothing can tell an order.
@@ -36,7 +40,7 @@ def search_in_order(reader: Reader, texts: QueryVectors, asked: Asked, *, weight
     if has_frames and asked.by in _SEEN:
         rankings[ORDER] = _in_one_clip(reader, texts, asked)
     if asked.within_seconds is not None:
-        rankings[FOLLOWS] = _in_two_clips(reader, texts, asked, weights)
+        rankings[FOLLOWS] = _in_two_clips(reader, texts, asked, weights, trust)
     if not rankings:
         raise UsageError(
             f"order within a clip is seen in its frames, and --by {asked.by} looks at none of this index; "
@@ -82,7 +86,9 @@ def _in_one_clip(reader: Reader, texts: QueryVectors, asked: Asked) -> list[Foun
     return [Found(hit, (hit.id, hit.id), {ORDER: hit.score}) for hit in ordered(scored)[:depth]]
 
 
-def _in_two_clips(reader: Reader, texts: QueryVectors, asked: Asked, weights: Mapping[str, float]) -> list[Found]:
+def _in_two_clips(
+    reader: Reader, texts: QueryVectors, asked: Asked, weights: Mapping[str, float], trust: Trust
+) -> list[Found]:
     """The best clips for each text, joined where the second starts after the first, soon enough, in the same video."""
     depth = max(asked.limit, RERANK_CANDIDATES)
     names = texts.wanted(asked.by)
@@ -95,6 +101,7 @@ def _in_two_clips(reader: Reader, texts: QueryVectors, asked: Asked, weights: Ma
             where=asked.where,
             counts=texts.counting(text),
             weights=weights,
+            trust=partial(trust, text),
         )
         for text in asked.texts
         if (vectors := texts.of(text, names))

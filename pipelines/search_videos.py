@@ -1,8 +1,10 @@
 """Whole videos that fit a text: each by its best clip, or by the vectors of all of it."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from pipelines.asked import Asked
+from pipelines.confidence import Trust
 from pipelines.found import Found
 from pipelines.query_vectors import QueryVectors
 from transforms.index.late import WEIGHTED, check_weights
@@ -11,7 +13,9 @@ from transforms.index.store import Reader
 from transforms.index.videos import best_clips, pooled_form, search_wholes
 
 
-def search_videos(reader: Reader, texts: QueryVectors, asked: Asked, *, weights: Mapping[str, float]) -> list[Found]:
+def search_videos(
+    reader: Reader, texts: QueryVectors, asked: Asked, *, weights: Mapping[str, float], trust: Trust
+) -> list[Found]:
     """The videos that fit best, best first. Raises UsageError for what whole videos cannot be compared by."""
     names = texts.wanted(asked.by)
     if asked.pooled:
@@ -29,7 +33,14 @@ def search_videos(reader: Reader, texts: QueryVectors, asked: Asked, *, weights:
     else:
         hits = best_clips(
             lambda depth: search_clips(
-                reader, vectors, by=asked.by, limit=depth, where=asked.where, counts=counts, weights=weights
+                reader,
+                vectors,
+                by=asked.by,
+                limit=depth,
+                where=asked.where,
+                counts=counts,
+                weights=weights,
+                trust=partial(trust, asked.text),
             ),
             asked.limit,
         )

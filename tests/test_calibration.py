@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.asked import Asked
-from pipelines.confidence import calibrate, generic_questions
+from pipelines.confidence import calibrate, generic_questions, trust_in
 from pipelines.ingest import ingest
 from pipelines.search import Searcher
 from pipelines.settings import IngestSettings
@@ -124,6 +124,15 @@ def test_more_ways_to_look_good_by_luck_make_a_hit_less_sure() -> None:
     assert among == pytest.approx(0.95**4, abs=0.06)
     echoes = Calibration(dict.fromkeys("abcd", best["a"]))  # the same look four times is one look
     assert echoes.confidences([{"a": 0.95}], ["a", "b", "c", "d"])[0] == pytest.approx(alone)
+
+
+def test_auto_trusts_what_unrelated_questions_do_not_reach(searcher: Searcher, recipe: Recipe) -> None:
+    trust = trust_in(read_calibration(searcher.reader), recipe)
+    assert trust(LEAF, "frame", 0.99) > 0.99 and trust(LEAF, "frame", -1.0) == pytest.approx(0.0)
+    low, high = (trust("penguins", "transcript", score) for score in (0.1, 0.6))
+    assert low < high
+    assert trust("penguins", "audio", 0.1) == 1.0  # nothing is known of it here
+    assert trust_in(None, recipe)("penguins", "frame", 0.1) == 1.0
 
 
 def test_confidence_rises_with_the_score_and_ends_below_one() -> None:

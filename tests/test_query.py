@@ -155,6 +155,20 @@ def test_what_is_only_the_least_bad_does_not_count_in_a_fusion(store: VectorStor
     assert names(search_clips(store, query, by="auto", limit=2, counts=counts)) == ["seen", "hardly"]
 
 
+@pytest.mark.parametrize(("trusted", "first"), [("frame", "seen"), ("transcript", "said")])
+def test_auto_weighs_a_vector_by_the_trust_in_its_best_score(store: VectorStore, trusted: str, first: str) -> None:
+    store.upsert([clip("seen", frame=NORTH), clip("said", transcript=between(UP, EAST, 0.5))])
+    asked: dict[str, float] = {}
+
+    def trust(name: str, score: float) -> float:
+        asked[name] = score
+        return 0.9 if name == trusted else 0.1
+
+    hits = search_clips(store, {"frame": NORTH, "transcript": UP}, by="auto", limit=2, trust=trust)
+    assert names(hits)[0] == first and hits[0].score == pytest.approx(0.9 / 61)
+    assert asked == pytest.approx({"frame": 1.0, "transcript": float(between(UP, EAST, 0.5) @ UP)}, abs=1e-3)
+
+
 def ranking(by: str, **scores: float) -> list[Hit]:
     return [Hit(name, score, by, {"uri": name}) for name, score in scores.items()]
 

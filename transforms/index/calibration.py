@@ -52,13 +52,17 @@ class Calibration:
         least = np.sort(np.min([self._shares(name, self.best[name]) for name in asked], axis=0))
         found = [
             min(
-                (float(self._shares(name, np.asarray([hit[name]], np.float32))[0]) for name in asked if name in hit),
+                (self.chance(name, hit[name]) for name in asked if name in hit),
                 default=1.0,
             )
             for hit in scores
         ]
         as_low = np.searchsorted(least, np.asarray(found) + _TOLERANCE, side="right")
         return [float(1 - (1 + count) / (1 + len(least))) for count in as_low]
+
+    def chance(self, name: str, score: float) -> float:
+        """p_m: the share of unrelated questions that score as high in this modality; 0 where nothing is known of it."""
+        return float(self._shares(name, np.asarray([score], np.float32))[0]) if name in self.best else 0.0
 
     def _shares(self, name: str, scores: Float32) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
         """p_m of each of these scores."""

@@ -28,12 +28,16 @@ def fuse(by: str, rankings: Rankings, *, weights: Mapping[str, float]) -> list[H
     return weighted_sum(rankings, weights) if by == WEIGHTED else distribution_based(rankings)
 
 
-def fuse_rankings(rankings: Rankings, *, k: int = RRF_K) -> list[Hit]:
-    """A clip scores the sum of 1 / (k + rank), ranks counted from 1.
+def fuse_rankings(rankings: Rankings, *, k: int = RRF_K, weights: Mapping[str, float] | None = None) -> list[Hit]:
+    """A clip scores the sum of weight / (k + rank), ranks counted from 1; every weight is 1 unless it is given.
 
     Among equals, the names that come first in `rankings` win.
     """
-    worth = {name: [1 / (k + rank) for rank in range(1, len(hits) + 1)] for name, hits in rankings.items()}
+    weighs = weights or {}
+    worth = {
+        name: [weighs.get(name, 1.0) / (k + rank) for rank in range(1, len(hits) + 1)]
+        for name, hits in rankings.items()
+    }
     return _summed(worth, rankings)
 
 
