@@ -164,7 +164,7 @@ def fused(searcher: Searcher, points: Sequence[ClipPoint], questions: Sequence[Q
         ]
     ways["the clips' auto"] = [
         [Hit(uri_of_path(hit.video), hit.score, hit.by, {"uri": uri_of_path(hit.video)}) for hit in found.hits]
-        for found in (answer(searcher.search, one, by="auto") for one in questions)
+        for found in (answer(searcher.ask, one, by="auto") for one in questions)
     ]
     show("auto", ways, questions)
 
