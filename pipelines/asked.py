@@ -54,6 +54,8 @@ class Asked:
             raise UsageError(f"at least one hit is asked for: limit={self.limit}")
         if self.weights and self.by != "weighted":
             raise UsageError(f"weights belong to --by weighted: by={self.by!r}")
+        if self.weights and self.then is not None and self.within_seconds is None:
+            raise UsageError("--then looks for an order of pictures, which weights do not change: they need --within")
 
     @property
     def is_about_time(self) -> bool:

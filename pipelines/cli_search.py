@@ -52,7 +52,7 @@ def search(
     pooled: Annotated[
         bool, typer.Option("--pooled", help="With --level video: by the mean of all its clips, not by the best.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many hits.")] = 10,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many hits.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Find the clips that fit a text, a time or a file best. Times count from a video's start, as players do."""
@@ -62,6 +62,10 @@ def search(
 
     if like is not None and (text is not None or any(value is not None for value in (then, within, near, at, between))):
         raise UsageError("--like FILE is asked alone: without a text, an order or a time")
+    if like is not None and weights is not None:
+        raise UsageError("--weights weigh the modalities of a text: --like FILE compares one vector")
+    if text is not None and not text.strip():
+        raise UsageError("there is nothing to search for: the question is empty")
     if like is None and text is None and near is None and at is None and between is None:
         raise UsageError("say what to look for: a text, a time (--between, --near, --at), or --like FILE")
     with Searcher(index) as searcher:
@@ -77,7 +81,7 @@ def search(
                 near_seconds=None if near is None else parse_seconds(near),
                 at=None if at is None else parse_place(at),
                 between_seconds=None if between is None else (parse_seconds(between[0]), parse_seconds(between[1])),
-                weights=parse_weights(weights or ""),
+                weights={} if weights is None else parse_weights(weights),
                 level=level,
                 pooled=pooled,
             )
@@ -108,9 +112,14 @@ def parse_weights(text: str) -> dict[str, float]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, _, number = (side.strip() for side in part.partition("="))
         try:
-            weights[name] = float(number)
+            weight = float(number)
         except ValueError as error:
             raise UsageError(f"weights are written as frame=1,transcript=0.5: {part!r}") from error
+        if name in weights:
+            raise UsageError(f"a name has one weight: {name} has {weights[name]:g} and {weight:g}")
+        weights[name] = weight
+    if not weights:
+        raise UsageError(f"weights are written as frame=1,transcript=0.5: {text!r}")
     return weights
 
 

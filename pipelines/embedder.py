@@ -92,7 +92,8 @@ class ModelEmbedder:
             if kind in self._accepts:
                 return kind
         able, is_one = " and ".join(self._accepts) or "no input of its own", " or ".join(given.kinds)
-        raise UsageError(f"{self.card.name} takes {able}, not {is_one}: {given}")
+        silent = isinstance(given, File) and "sound" in self._accepts
+        raise UsageError(f"{self.card.name} takes {able}, not {is_one}: {given}{' has no sound' if silent else ''}")
 
     def _of_kind(self, kind: Kind, given: Sequence[Any], role: Role) -> Sequence[Float32]:
         encoder = self.loaded.model

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transforms.encoders.network import Kind
 from transforms.encoders.pictures import opened_picture, upright
-from transforms.errors import UsageError
+from transforms.errors import NoMedia, UsageError
 from transforms.media.probe import probe
 from transforms.records import Float32, VideoInfo
 
@@ -98,7 +98,7 @@ def examined(given: Input) -> Given:
         return Text(given)
     if isinstance(given, Path):
         picture = opened_picture(given)
-        return File(given, probe(given)) if picture is None else Picture(picture, repr(str(given)))
+        return _file(given) if picture is None else Picture(picture, repr(str(given)))
     if isinstance(given, tuple):
         return _sound(given)
     return Picture(upright(given), f"an input of type {type(given).__name__}")
@@ -162,3 +162,10 @@ def resampled(samples: Float32, rate_hz: int, wanted_hz: int) -> Float32:
         return samples
     divisor = int(np.gcd(rate_hz, wanted_hz))
     return np.asarray(resample_poly(samples, wanted_hz // divisor, rate_hz // divisor), np.float32)
+
+
+def _file(path: Path) -> File:
+    try:
+        return File(path, probe(path))
+    except NoMedia as error:  # a question is at fault here, not a corpus
+        raise UsageError(str(error)) from error

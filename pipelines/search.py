@@ -48,9 +48,7 @@ class SearchHit:
 
     def as_json(self) -> dict[str, Any]:
         """The hit as `search --json` prints it."""
-        values = asdict(self)
-        del values["media_start_seconds"]
-        return values
+        return asdict(self)
 
 
 class Searcher:

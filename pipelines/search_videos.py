@@ -7,6 +7,7 @@ from pipelines.asked import Asked
 from pipelines.confidence import Trust
 from pipelines.found import Found
 from pipelines.query_vectors import QueryVectors
+from transforms.errors import UsageError
 from transforms.index.late import WEIGHTED, check_weights
 from transforms.index.query import search_clips
 from transforms.index.store import Reader
@@ -21,6 +22,10 @@ def search_videos(
     if asked.pooled:
         names = pooled_form(asked.by, names, reader.schema)
         if asked.by == WEIGHTED:
+            if left_out := [name for name in asked.weights if name not in names]:
+                raise UsageError(
+                    f"whole videos have no {' and no '.join(left_out)}; with --pooled weights are of {', '.join(names)}"
+                )
             check_weights({name: weights[name] for name in names if name in weights}, names)
     vectors = texts.of(asked.text, names)
     if not vectors:

@@ -95,7 +95,7 @@ def train_fusion(
         report, trained = _train_table(clips, settings, index)
     else:
         source = _Source(recipe, settings.kind, vector)
-        report, trained = _train_pairs(source, list(source.pairs(clips, pairs)), settings, index)
+        report, trained = _train_pairs(source, list(source.pairs(clips, pairs)), settings, index, pairs)
     if not report.gained and not keep_anyway:
         return report
     write_trained(trained, out)
@@ -173,8 +173,10 @@ def _train_pairs(
     found: Sequence[tuple[SampledClip, ClipTokens, Float32]],
     settings: "TrainSettings",
     index: str,
+    pairs: Pairs,
 ) -> tuple[Report, Trained]:
-    cure = "Index more, or with a recipe that reads speech or screens, or take clips side by side: --pairs neighbours"
+    cure = "Index more, or with a recipe that reads speech or screens"
+    cure += "" if pairs == "neighbours" else ", or take clips side by side: --pairs neighbours"
     split = _split([clip.video for clip, *_ in found], settings.seed, index, cure=cure)
     from transforms.encoders.fusion import held_out
     from transforms.encoders.fusion.training import Examples, train

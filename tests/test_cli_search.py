@@ -33,9 +33,9 @@ def test_an_order_is_asked_with_then(index: str) -> None:
 
 def test_times_are_those_that_a_player_shows(index: str) -> None:
     _, out, _ = run("search", "a cat", "--between", "0:08", "16s", "--json", "--index", index)
-    assert {(hit["video"], hit["start_seconds"]) for hit in json.loads(out)} == {
-        ("/films/forwards.mp4", 8.0),
-        ("/films/late.ts", 1008.0),
+    assert {(hit["video"], hit["start_seconds"], hit["media_start_seconds"]) for hit in json.loads(out)} == {
+        ("/films/forwards.mp4", 8.0, 0.0),
+        ("/films/late.ts", 1008.0, 1000.0),
     }
     _, out, _ = run("search", "a cat", "--at", "end", "--limit", "1", "--by", "frame", "--json", "--index", index)
     assert json.loads(out)[0]["start_seconds"] in (16.0, 1008.0)
@@ -53,6 +53,18 @@ def test_a_time_beyond_every_end_finds_nothing_and_says_so(index: str, args: tup
     ("args", "said"),
     [
         (("a cat", "--then", ""), "--then is empty"),
+        (("", "--near", "5"), "the question is empty"),
+        (("a cat", "--by", "weighted", "--weights", "frame=1,frame=2"), "frame has 1 and 2"),
+        (("a cat", "--by", "weighted", "--weights", ""), "written as frame=1"),
+        (("a cat", "--by", "weighted", "--weights", "frame=1e308,words=1e308"), "from 0 to 1e+06: frame=1e+308"),
+        (("a cat", "--by", "weighted", "--weights", "frame=1", "--then", "a dog"), "they need --within"),
+        (("--like", "x.jpg", "--by", "frame", "--weights", "frame=1"), "--like FILE compares one vector"),
+        (("--like", __file__, "--by", "frame"), "test_cli_search.py"),
+        (("a cat", "--limit", "99999999999999999999"), "1000000"),
+        (
+            ("a cat", "--level", "video", "--pooled", "--by", "weighted", "--weights", "words=1"),
+            "whole videos have no words",
+        ),
         (("", "--then", "a cat"), "the question is empty"),
         (("--then", "a cat"), "say what to look for"),
         (("--then", "a cat", "--near", "5"), "the question is empty"),
@@ -69,7 +81,7 @@ def test_a_time_beyond_every_end_finds_nothing_and_says_so(index: str, args: tup
         (("--like", "x.png", "--near", "5"), "asked alone"),
         (("a cat", "--then", "a dog", "--by", "words"), "--within 60s"),
         (("a cat", "--weights", "frame=2"), "--by weighted"),
-        (("a cat", "--by", "weighted", "--weights", "frame=-1"), "not negative"),
+        (("a cat", "--by", "weighted", "--weights", "frame=-1"), "from 0 to 1e+06"),
         (("a cat", "--by", "weighted", "--weights", "frame=0"), "more than 0"),
         (("a cat", "--by", "weighted", "--weights", "frame"), "weights are written as"),
     ],

@@ -20,6 +20,9 @@ POSITIONS = ("sinusoidal", "learned", "relative", "hybrid", "none")
 #: The blocks of `clip`, in order; each has a weight of this name.
 BLOCKS = ("frame", "transcript", "ocr", "audio", "change", "position")
 
+#: The largest weight of a block: beside it the other blocks are lost in rounding already.
+_MOST_WEIGHT = 1000.0
+
 #: Settings that name a file: the kind of what is in it, and the choices that need it.
 _FILES: Mapping[str, tuple[Kind, str, tuple[str, ...]]] = {
     "head": ("head", "strategy", ("head",)),
@@ -147,8 +150,8 @@ class FusionSettings:
     def _check_weights(self) -> None:
         weights = {name: getattr(self, name) for name in BLOCKS}
         for name, weight in weights.items():
-            if not math.isfinite(weight) or weight < 0.0:
-                raise UsageError(f"a block's weight is a number from 0: [fusion] {name}={weight}")
+            if not 0.0 <= weight <= _MOST_WEIGHT:
+                raise UsageError(f"a block's weight is a number from 0 to {_MOST_WEIGHT:g}: [fusion] {name}={weight}")
         if not any(weights.values()):
             raise UsageError("every block of the clip vector weighs 0: give one of [fusion]'s weights more than that")
 

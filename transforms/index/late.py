@@ -18,6 +18,9 @@ LATE = (RRF, WEIGHTED, DBSF)
 #: How fast the worth of a rank falls; the value of the paper.
 RRF_K = 60
 
+#: Shares are what weights are for; sums of larger ones overflow.
+MOST_WEIGHT = 1e6
+
 Rankings = Mapping[str, Sequence[Hit]]
 
 
@@ -69,8 +72,8 @@ def check_weights(weights: Mapping[str, float], names: Sequence[str]) -> None:
     for name, weight in weights.items():
         if name not in names:
             raise UsageError(f"no ranking is called {name!r}, so it has no weight; there are {', '.join(names)}")
-        if not math.isfinite(weight) or weight < 0:
-            raise UsageError(f"a weight is a number that is not negative: {name}={weight:g}")
+        if not 0 <= weight <= MOST_WEIGHT:
+            raise UsageError(f"a weight is a number from 0 to {MOST_WEIGHT:g}: {name}={weight:g}")
     if not any(weights.get(name) for name in names):
         raise UsageError(f"one weight at least is more than 0; given: {_shown(weights) or 'none'}")
 
