@@ -48,7 +48,9 @@ class SearchHit:
 
     def as_json(self) -> dict[str, Any]:
         """The hit as `search --json` prints it."""
-        return asdict(self)
+        values = asdict(self)
+        values["media_start_seconds"] = values.pop("media_start_seconds")  # behind the older keys
+        return values
 
 
 class Searcher:

@@ -59,6 +59,7 @@ def test_a_hit_says_where_it_is_in_the_words_that_scripts_rely_on(searcher: Sear
         "confidence",
         "fits",
         "why",
+        "media_start_seconds",
     ]
     assert told["video"] == "/films/kitchen %FF.mp4"
     assert (told["start_seconds"], told["end_seconds"]) == (8.0, 16.0)

@@ -348,7 +348,7 @@ def test_the_command_prints_videos_with_the_keys_of_clips(corpus: Path) -> None:
         (("a cat", "--level", "video", "--pooled", "--by", "frames"), "no vector that --by frames compares"),
         (
             ("a cat", "--level", "video", "--pooled", "--by", "weighted", "--weights", "words=1"),
-            "one weight at least is more than 0",
+            "whole videos have no words",
         ),
         (("--like", "x.jpg", "--by", "frame", "--level", "film"), "--level is clip or video"),
         (("--like", "x.jpg", "--by", "frames", "--level", "video", "--pooled"), "no vector that --by frames compares"),
