@@ -20,6 +20,8 @@ QUESTIONS = "generic_questions.txt"
 OWN_QUESTIONS = {"audio": "generic_sounds.txt"}
 
 
+_LEAST_TRUST = 0.05
+
 #: (text, modality, its best score) -> weight of the modality, 0 to 1.
 Trust = Callable[[str, str, float], float]
 
@@ -75,11 +77,13 @@ def confidences(
 def trust_in(calibration: Calibration | None, recipe: Recipe) -> Trust:
     """How much `auto` trusts a modality with a question: the share of unrelated questions that find less there.
 
-    1 throughout where the index has no calibration.
+    1 throughout where the index has no calibration, and never 0, which would make all of a ranking's hits alike.
     """
 
     def trust(text: str, name: str, score: float) -> float:
-        return 1.0 if calibration is None else 1.0 - calibration.chance(name, comparable(name, score, text, recipe))
+        if calibration is None:
+            return 1.0
+        return max(_LEAST_TRUST, 1.0 - calibration.chance(name, comparable(name, score, text, recipe)))
 
     return trust
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from pipelines.asked import Asked
 from pipelines.confidence import calibrate, generic_questions, trust_in
 from pipelines.ingest import ingest
+from pipelines.query_vectors import QueryVectors
 from pipelines.search import Searcher
 from pipelines.settings import IngestSettings
 from tests.small_index import the_recipe  # noqa: F401  (a fixture)
@@ -20,6 +22,7 @@ from transforms.index.edge import EdgeStore
 from transforms.index.location import IndexLocation
 from transforms.index.memory import memory_store
 from transforms.index.publish import publish
+from transforms.index.query import search_clips
 from transforms.index.store import Equals, Where
 from transforms.recipe import Recipe
 
@@ -128,11 +131,21 @@ def test_more_ways_to_look_good_by_luck_make_a_hit_less_sure() -> None:
 
 def test_auto_trusts_what_unrelated_questions_do_not_reach(searcher: Searcher, recipe: Recipe) -> None:
     trust = trust_in(read_calibration(searcher.reader), recipe)
-    assert trust(LEAF, "frame", 0.99) > 0.99 and trust(LEAF, "frame", -1.0) == pytest.approx(0.0)
+    assert trust(LEAF, "frame", 0.99) > 0.99 and trust(LEAF, "frame", -1.0) == 0.05
     low, high = (trust("penguins", "transcript", score) for score in (0.1, 0.6))
     assert low < high
     assert trust("penguins", "audio", 0.1) == 1.0  # nothing is known of it here
     assert trust_in(None, recipe)("penguins", "frame", 0.1) == 1.0
+
+
+def test_hits_that_are_all_worse_than_chance_keep_their_order(tmp_path: Path, recipe: Recipe) -> None:
+    films = [Film("a.mp4", [[COFFEE]]), Film("b.mp4", [[LEAF]])]
+    store = memory_store(recipe.schema())
+    fill(store, films, recipe)
+    vectors = QueryVectors(recipe, store.schema, shown="").of(LEAF, ("frames",))
+    hopeless = trust_in(Calibration({"frames": np.full(349, 2.0, np.float32)}), recipe)
+    hits = search_clips(store, vectors, by="auto", limit=2, trust=partial(hopeless, LEAF))
+    assert [hit.payload["uri"][-5:] for hit in hits] == ["b.mp4", "a.mp4"] and hits[0].score > hits[1].score > 0
 
 
 def test_confidence_rises_with_the_score_and_ends_below_one() -> None:

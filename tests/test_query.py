@@ -165,7 +165,8 @@ def test_auto_weighs_a_vector_by_the_trust_in_its_best_score(store: VectorStore,
         return 0.9 if name == trusted else 0.1
 
     hits = search_clips(store, {"frame": NORTH, "transcript": UP}, by="auto", limit=2, trust=trust)
-    assert names(hits)[0] == first and hits[0].score == pytest.approx(0.9 / 61)
+    assert names(hits)[0] == first and hits[0].score == pytest.approx(1 / 61)
+    assert hits[1].score == pytest.approx(0.1 / 0.9 / 61)
     assert asked == pytest.approx({"frame": 1.0, "transcript": float(between(UP, EAST, 0.5) @ UP)}, abs=1e-3)
 
 

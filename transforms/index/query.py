@@ -41,8 +41,8 @@ def search_clips(
 
     `by` is one of those names, or a fusion of all of them that the index holds: "rrf", "weighted" and "dbsf"
     (transforms/index/late.py), or "auto", which is "rrf" without the hits that `counts` refuses for a name: ranks say
-    nothing of how good a hit is, and what is only the least bad must not outvote an answer. There `trust` weighs each
-    ranking, by its name and its best score. "frames" re-ranks by the
+    nothing of how good a hit is, and what is only the least bad must not outvote an answer. There `trust`, more than 0,
+    weighs each ranking by its name and its best score; the most trusted one weighs 1. "frames" re-ranks by the
     frame that fits best what the mean of a clip's frames, "frame", finds first. Equal scores are ordered by name as
     given (in a fusion), then by video and start. Raises UsageError for a vector that was not given or that this index
     does not hold, and for weights that weigh nothing.
@@ -61,7 +61,8 @@ def search_clips(
         return fuse(by, found, weights=dict.fromkeys(names, 1.0) if weights is None else weights)[:limit]
     kept = {name: list(filter((counts or {}).get(name), hits)) for name, hits in found.items()}
     trusted = {name: trust(name, hits[0].score) for name, hits in kept.items() if trust and hits}
-    return fuse_rankings(kept, k=k, weights=trusted)[:limit]
+    most = max(trusted.values(), default=1.0)
+    return fuse_rankings(kept, k=k, weights={name: own / most for name, own in trusted.items()})[:limit]
 
 
 def rankings(reader: Reader, vectors: Mapping[str, Vector], *, depth: int, where: Where) -> dict[str, list[Hit]]:
