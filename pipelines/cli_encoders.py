@@ -1,11 +1,11 @@
 """The commands about encoders: which there are, and getting their weights."""
 
-import json
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli_options import print_json
 from transforms.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def encoders(
         raise UsageError(f"unknown modality {modality!r}; there are: {', '.join(get_args(Modality))}")
     rows = catalogue(family_name=family, modality=modality)
     if as_json:
-        _print_json([row.as_json() for row in rows])
+        print_json([row.as_json() for row in rows])
         return
     from pipelines.show_encoders import show_encoders
 
@@ -77,7 +77,7 @@ def pull_command(
     if path:
         write_lock(path, locked)
     if as_json:
-        _print_json({"lock": str(path) if path else None, "encoders": [plain(one) for one in pulled]})
+        print_json({"lock": str(path) if path else None, "encoders": [plain(one) for one in pulled]})
     else:
         show_pulled(pulled)
         if path:
@@ -89,7 +89,3 @@ def _progress() -> "PullBars | PullLines":
     from pipelines.show_encoders import PullBars, PullLines
 
     return PullBars() if sys.stderr.isatty() else PullLines()
-
-
-def _print_json(document: Any) -> None:
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))

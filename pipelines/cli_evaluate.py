@@ -1,29 +1,16 @@
 """The command that measures an index on labelled questions."""
 
-import json
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from pipelines.cli_options import DEFAULT_INDEX, Index, Json, print_json, say
 
 #: The exit code when a gate was not met.
 GATE_NOT_MET = 3
 
-#: The same defaults and help wherever an index is named or a report is written.
-DEFAULT_INDEX = "reelvec.index"
-Index = Annotated[
-    str,
-    typer.Option(
-        "--index",
-        "-i",
-        envvar="REELVEC_INDEX",
-        help="A folder, or http(s)://host:port/NAME of a Qdrant server.",
-        metavar="FOLDER|URL",
-    ),
-]
 Html = Annotated[Path | None, typer.Option("--html", help="Also write a report with plots, one self-contained file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Duplicates = Annotated[
     Path | None, typer.Option(help="Tab-separated: group, file. A copy of a right file is right, and counts once.")
 ]
@@ -80,13 +67,3 @@ def evaluate(
         say(f"gate {verdict.sentence}")
     if not all(verdict.met for verdict in verdicts):
         raise typer.Exit(GATE_NOT_MET)
-
-
-def print_json(document: Any) -> None:
-    """One document on standard output; a number that is not finite is a fault of ours and raises ValueError."""
-    print(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
-
-
-def say(text: str) -> None:
-    """One line on standard error."""
-    print(f"reelvec: {text}", file=sys.stderr, flush=True)

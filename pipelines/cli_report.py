@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipelines.cli_evaluate import DEFAULT_INDEX, Duplicates, Html, Index, Json, print_json, say
+from pipelines.cli_evaluate import Duplicates, Html
+from pipelines.cli_options import DEFAULT_INDEX, Index, Json, print_json, say
 from transforms.errors import UsageError
 
 report = typer.Typer(name="report", help="Reports on a whole index.", no_args_is_help=True)

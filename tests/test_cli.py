@@ -339,9 +339,9 @@ def test_a_reader_that_goes_away_is_no_traceback(index: str) -> None:
 def test_ctrl_c_asks_once_to_finish_and_ends_at_once_the_second_time() -> None:
     code = (
         "import os, signal, time\n"
-        "from pipelines.cli import _stopping_in_order\n"
+        "from pipelines.cli_ingest import stopping_in_order\n"
         "from transforms import interrupt\n"
-        "with _stopping_in_order():\n"
+        "with stopping_in_order():\n"
         "    print('ready', interrupt.requested(), flush=True)\n"
         "    while not interrupt.requested():\n"
         "        time.sleep(0.01)\n"

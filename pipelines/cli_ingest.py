@@ -1,0 +1,153 @@
+"""`reelvec ingest`, and running an ingest from the command line: progress, Ctrl-C, summary, exit code."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipelines.cli_options import (
+    DEFAULT_INDEX,
+    INTERRUPTED,
+    REJECTS,
+    Device,
+    FailOnReject,
+    Index,
+    Json,
+    Wait,
+    print_json,
+    say,
+    seconds_option,
+)
+from transforms.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipelines.lines import LineProgress
+
+
+def ingest_command(
+    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    index: Index = DEFAULT_INDEX,
+    manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
+    frames: Annotated[str | None, typer.Option(help="Which frames: keyframes, every:1s or uniform:8.")] = None,
+    cut: Annotated[str | None, typer.Option(help="Where clips end: windows, shots or speech.")] = None,
+    clip: Annotated[float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Length of a clip.")] = None,
+    segment: Annotated[
+        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Length of a segment.")
+    ] = None,
+    overlap: Annotated[
+        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Overlap of clips.")
+    ] = None,
+    shortest: Annotated[
+        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Shortest clip of shots or speech.")
+    ] = None,
+    longest: Annotated[
+        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Longest clip of shots or speech.")
+    ] = None,
+    device: Device = None,
+    prefetch: Annotated[int | None, typer.Option(help="Segments to decode ahead.")] = None,
+    max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
+    publish_every: Annotated[
+        float | None,
+        typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
+    ] = None,
+    wait: Wait = False,
+    fail_on_reject: FailOnReject = False,
+    as_json: Json = False,
+) -> None:
+    """Make videos searchable: what is new, changed or gone is brought up to date, the rest costs nothing."""
+    if not sources and manifest is None:
+        raise UsageError("name the videos: files, folders or globs, or a --manifest")
+    given = {
+        "sources": tuple(sources or ()),
+        "index": index,
+        "manifest": manifest,
+        "recipe": recipe,
+        "frames": frames,
+        "cut": cut,
+        "clip_seconds": clip,
+        "segment_seconds": segment,
+        "overlap_seconds": overlap,
+        "shortest_seconds": shortest,
+        "longest_seconds": longest,
+        "device": device,
+        "prefetch": prefetch,
+        "max_delete": max_delete,
+        "publish_every_seconds": publish_every,
+        "wait": wait or None,
+    }
+    run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)
+
+
+def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -> None:
+    """Run an ingest with progress, tell what it did, and exit with the code that scripts rely on."""
+    from pydantic import ValidationError
+
+    from pipelines.ingest import ingest
+    from pipelines.lines import summary_lines
+    from pipelines.settings import IngestSettings
+
+    try:
+        settings = IngestSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
+        raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
+    bar = progress_shown()
+    with stopping_in_order():
+        bar.start()
+        try:
+            summary = asdict(ingest(settings, listen=bar))
+        finally:
+            bar.stop()
+    for problem in summary.get("problems", ()):
+        say(problem)
+    if as_json:
+        print_json(summary)
+    else:
+        typer.echo("\n".join(summary_lines(summary)))
+    if summary["interrupted"]:
+        say("interrupted: what was committed stays, the next run goes on from there")
+        raise typer.Exit(INTERRUPTED)
+    if fail_on_reject and summary["videos_rejected"]:
+        raise typer.Exit(REJECTS)
+
+
+def progress_shown() -> "LineProgress":
+    """A bar where a person looks on, a line now and then elsewhere."""
+    if sys.stderr.isatty():
+        from pipelines.bars import BarProgress
+
+        return BarProgress()
+    from pipelines.lines import LineProgress
+
+    return LineProgress()
+
+
+@contextmanager
+def stopping_in_order() -> Iterator[None]:
+    """Ctrl-C once: finish what is in flight. Twice: end now; decoders die with their parent."""
+    from transforms import interrupt
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        if interrupt.requested():
+            os._exit(INTERRUPTED)
+        interrupt.request()
+        os.write(2, b"\nfinishing what is in flight; press Ctrl-C again to end at once\n")  # print is not reentrant
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,49 @@
+"""What the commands have in common: their options, and how they say what they found and what went wrong."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from transforms.errors import UsageError
+
+OK, OUTAGE, USAGE, REJECTS, LOCKED, WORK, INTERRUPTED = 0, 1, 2, 3, 4, 10, 130
+
+DEFAULT_INDEX = "reelvec.index"
+
+
+def seconds_option(text: str | float) -> float:
+    """A time as `--clip` and the like take it."""
+    from pipelines.times import parse_seconds
+
+    try:
+        return parse_seconds(str(text))
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Index = Annotated[
+    str,
+    typer.Option(
+        "--index",
+        "-i",
+        envvar="REELVEC_INDEX",
+        help="A folder, or http(s)://host:port/NAME of a Qdrant server.",
+        metavar="FOLDER|URL",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait while another process writes the index.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; cuda never falls back to the processor.")]
+FailOnReject = Annotated[bool, typer.Option("--fail-on-reject", help="Exit with 3 when anything was rejected.")]
+
+
+def print_json(document: Any) -> None:
+    """One document on standard output."""
+    print(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(f"reelvec: {text}", file=sys.stderr, flush=True)
