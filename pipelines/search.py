@@ -1,7 +1,8 @@
 """Questions to an index: text -> query vectors -> the clips that fit best."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -53,41 +54,22 @@ class SearchHit:
         return values
 
 
-class Searcher:
-    """An open index that answers questions; keep one for many. Close it, or use it in a `with`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Space:
+    """An index as one question sees it: one version of the points, and what turns texts into vectors for them."""
 
-    def __init__(self, index: str | IndexLocation) -> None:
-        self.location = index if isinstance(index, IndexLocation) else IndexLocation.parse(index)
-        self._reader: Reader = open_reader(self.location)
-        try:
-            self.recipe = Recipe.of(self._reader.schema.settings)
-        except BaseException:
-            self._reader.close()
-            raise
-        self.vectors = QueryVectors(self.recipe, self._reader.schema, shown=str(self.location))
-
-    @property
-    def reader(self) -> Reader:
-        """The open index itself."""
-        return self._reader
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The ways of searching that this index offers."""
-        return self.vectors.names
-
-    def search(self, text: str, *, by: str = AUTO, limit: int = 10, where: Where = EVERY_CLIP) -> list[SearchHit]:
-        """The `limit` clips that fit the text best, best first. Raises UsageError for an empty text or unknown `by`."""
-        return self.ask(Asked(text, by=by, limit=limit, where=where))
+    reader: Reader
+    recipe: Recipe
+    vectors: QueryVectors
 
     def ask(self, asked: Asked) -> list[SearchHit]:
         """The hits for a question with conditions, best first. Raises UsageError for what this index cannot answer."""
         self.vectors.wanted(asked.by)
         weights = self._weights(asked)
         known = asked.texts and not asked.pooled  # what chance scores is known of clips alone
-        calibration = read_calibration(self._reader) if known else None
+        calibration = read_calibration(self.reader) if known else None
         trust = trust_in(calibration, self.recipe)
-        reader = self._reader
+        reader = self.reader
         if asked.between_seconds is not None:
             reader = Overlapping(reader, *asked.between_seconds)
         moment = moment_of(asked)
@@ -102,10 +84,6 @@ class Searcher:
         else:
             found = self._fitting(reader, asked, weights, trust)
         return self._told(found, asked, calibration)
-
-    def longest_seconds(self) -> float:
-        """How long the longest video of the index lasts."""
-        return longest_seconds(self._reader)
 
     def search_like(
         self,
@@ -129,47 +107,23 @@ class Searcher:
 
         check_level(level, pooled=pooled)
         no_file = (*FUSIONS, "clip", "words", "transcript", "ocr", "objects")
-        able = [name for name in self.names if name not in no_file]
+        able = [name for name in self.vectors.names if name not in no_file]
         if by not in able:
             raise UsageError(f"a file cannot be compared with {by!r}; in this index it can with {', '.join(able)}")
         if pooled:
-            pooled_form(by, (by,), self._reader.schema)
+            pooled_form(by, (by,), self.reader.schema)
         self.vectors.check_fingerprints((by,))
         with questions():
-            vector = ModelEmbedder(loaded(self.encoder_of(by))).embed(given, "query")
+            vector = ModelEmbedder(loaded(self.vectors.encoder_of(by))).embed(given, "query")
 
         def clips(depth: int) -> list[Hit]:
-            return search_clips(self._reader, {by: vector}, by=by, limit=depth, where=where)
+            return search_clips(self.reader, {by: vector}, by=by, limit=depth, where=where)
 
         if pooled:
-            hits = search_wholes(self._reader, {by: vector}, by=by, limit=limit, where=where)
+            hits = search_wholes(self.reader, {by: vector}, by=by, limit=limit, where=where)
         else:
             hits = best_clips(clips, limit) if level == "video" else clips(limit)
         return [_shown(Found(hit), {by: hit.score}) for hit in hits]
-
-    def query_vectors(self, text: str, *, by: str = AUTO) -> dict[str, Vector]:
-        """The text as the vectors that `by` compares; empty where no word of it can be looked up."""
-        return self.vectors.of(text, self.vectors.wanted(by))
-
-    def takes_text(self, name: str) -> bool:
-        """Whether text can be compared with the named vector."""
-        return self.vectors.takes_text(name)
-
-    def encoder_of(self, name: str) -> str:
-        """The encoder that filled the named vector, a dense one other than `clip`."""
-        return self.vectors.encoder_of(name)
-
-    def close(self) -> None:
-        """Let go of the index; calling it twice does no harm."""
-        self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _fitting(self, reader: Reader, asked: Asked, weights: Mapping[str, float], trust: Trust) -> list[Found]:
         """The clips that fit the text best."""
@@ -194,7 +148,7 @@ class Searcher:
         sure: list[list[float | None]] = [[] for _ in found]
         for place, text in enumerate(asked.texts):
             ids = [one.clip_ids[place] for one in found]
-            scores = exact_scores(self._reader, ids, self._explaining(text, asked.by))
+            scores = exact_scores(self.reader, ids, self._explaining(text, asked.by))
             own = [scores[one] for one in ids]
             for why, score in zip(told, own, strict=True):
                 why |= {f"{_PREFIXES[place]}{name}": value for name, value in score.items()}
@@ -217,6 +171,93 @@ class Searcher:
         frames = tuple(name for name, mean in MEAN_OF.items() if mean in self.vectors.modalities)
         names = (by,) if single else (*self.vectors.modalities, *frames)
         return self.vectors.of(text, names)
+
+
+class Searcher:
+    """An open index that answers questions; keep one for many. Close it, or use it in a `with`."""
+
+    def __init__(self, index: str | IndexLocation) -> None:
+        self.location = index if isinstance(index, IndexLocation) else IndexLocation.parse(index)
+        self._reader: Reader = open_reader(self.location)
+        try:
+            self._space = self._space_of(self._reader)
+        except BaseException:
+            self._reader.close()
+            raise
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe whose vectors the index holds; another one after a migration."""
+        return self._space.recipe
+
+    @property
+    def vectors(self) -> QueryVectors:
+        """What turns texts into vectors for this index."""
+        return self._space.vectors
+
+    @property
+    def reader(self) -> Reader:
+        """The open index itself."""
+        return self._reader
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The ways of searching that this index offers."""
+        return self.vectors.names
+
+    def search(self, text: str, *, by: str = AUTO, limit: int = 10, where: Where = EVERY_CLIP) -> list[SearchHit]:
+        """The `limit` clips that fit the text best, best first. Raises UsageError for an empty text or unknown `by`."""
+        return self.ask(Asked(text, by=by, limit=limit, where=where))
+
+    def ask(self, asked: Asked) -> list[SearchHit]:
+        """The hits for a question with conditions, best first. Raises UsageError for what this index cannot answer."""
+        with self.pinned() as space:
+            return space.ask(asked)
+
+    def search_like(self, given: Any, **asked: Any) -> list[SearchHit]:
+        """The clips nearest to a file, a picture or a sound, as `Space.search_like` says."""
+        with self.pinned() as space:
+            return space.search_like(given, **asked)
+
+    @contextmanager
+    def pinned(self) -> Iterator[Space]:
+        """The index as it is now: the next question sees what is published or switched to meanwhile."""
+        with self._reader.pinned() as reader:
+            if reader.schema.recipe != self._space.vectors.schema.recipe:
+                self._space = self._space_of(reader)
+            yield replace(self._space, reader=reader)
+
+    def longest_seconds(self) -> float:
+        """How long the longest video of the index lasts."""
+        return longest_seconds(self._reader)
+
+    def query_vectors(self, text: str, *, by: str = AUTO) -> dict[str, Vector]:
+        """The text as the vectors that `by` compares; empty where no word of it can be looked up."""
+        return self.vectors.of(text, self.vectors.wanted(by))
+
+    def takes_text(self, name: str) -> bool:
+        """Whether text can be compared with the named vector."""
+        return self.vectors.takes_text(name)
+
+    def encoder_of(self, name: str) -> str:
+        """The encoder that filled the named vector, a dense one other than `clip`."""
+        return self.vectors.encoder_of(name)
+
+    def _space_of(self, reader: Reader) -> Space:
+        recipe = Recipe.of(reader.schema.settings)
+        return Space(reader, recipe, QueryVectors(recipe, reader.schema, shown=str(self.location)))
+
+    def close(self) -> None:
+        """Let go of the index; calling it twice does no harm."""
+        self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 #: Before the names of scores: of the first text nothing, of the one that follows it this.

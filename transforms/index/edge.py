@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from qdrant_edge import UpdateOperation
@@ -22,7 +22,8 @@ from transforms.index.engine import (
 )
 from transforms.index.live import LiveShard, borrow, give_back
 from transforms.index.location import IndexLocation
-from transforms.index.store import Query, ScoredPoint, Vectors, Where
+from transforms.index.spaces import home_of
+from transforms.index.store import Query, Reader, ScoredPoint, Vectors, Where
 from transforms.records import ClipPoint, Schema, SparseVector
 
 #: Points handed to the engine in one call.
@@ -71,7 +72,7 @@ class EdgeStore(EdgeReads):
     """The writer of an Edge folder; several of them in one process share one shard."""
 
     def __init__(self, location: IndexLocation, schema: Schema) -> None:
-        self._live = borrow(location, schema)
+        self._live = borrow(home_of(location), schema)
         self._closed = False
         self.schema = self._live.schema
 
@@ -102,6 +103,11 @@ class EdgeStore(EdgeReads):
     def together(self) -> AbstractContextManager[None]:
         """Updates made inside are published as one; other threads wait meanwhile, so it is to be short."""
         return self._live.together()
+
+    @contextmanager
+    def pinned(self) -> Iterator[Reader]:
+        """The writer's own view, which only this process changes."""
+        yield self
 
     def flush(self) -> None:
         """Return once every update before this call is durable."""

@@ -97,29 +97,29 @@ def borrow(location: IndexLocation, schema: Schema) -> LiveShard:
     """This process's handle of a folder; the index is created where there is none. Give it back with `give_back`."""
     with _shared_lock:
         prepare(location, schema)
-        live, users = _shared.get(location.folder, (LiveShard(location, schema), 0))
+        live, users = _shared.get(str(location.path), (LiveShard(location, schema), 0))
         with live.use():
-            _shared[location.folder] = live, users + 1
+            _shared[str(location.path)] = live, users + 1
         return live
 
 
 def give_back(live: LiveShard) -> None:
     """The last one to give it back closes the shard."""
     with _shared_lock:
-        held, users = _shared.get(live.location.folder, (live, 0))
+        held, users = _shared.get(str(live.location.path), (live, 0))
         if held is not live:
             return
         if users > 1:
-            _shared[live.location.folder] = live, users - 1
+            _shared[str(live.location.path)] = live, users - 1
         else:
-            _shared.pop(live.location.folder, None)
+            _shared.pop(str(live.location.path), None)
             live.close()
 
 
 def shared(location: IndexLocation) -> LiveShard | None:
     """This process's handle of a folder, where it has one."""
     with _shared_lock:
-        return _shared.get(location.folder, (None, 0))[0]
+        return _shared.get(str(location.path), (None, 0))[0]
 
 
 def close_shared(location: IndexLocation) -> None:

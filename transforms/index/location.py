@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +25,7 @@ class IndexLocation:
     url: str = ""  # scheme://host:port; server only
     name: str = ""  # the alias of the collection; server only
     grpc_port: int = 0  # server only
+    space: str = ""  # one space of the index, a subfolder or a collection; "": the one in use
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -38,8 +39,12 @@ class IndexLocation:
 
     @property
     def path(self) -> Path:
-        """The folder of an Edge index."""
-        return Path(self.folder)
+        """The folder of an Edge index, or of one of its spaces."""
+        return Path(self.folder, self.space) if self.space else Path(self.folder)
+
+    def at(self, space: str) -> Self:
+        """One space of this index, whether it is in use or not."""
+        return replace(self, space=space)
 
     @property
     def loopback(self) -> bool:

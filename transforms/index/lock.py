@@ -46,7 +46,7 @@ def writing(location: IndexLocation, *, command: str, wait: bool) -> Iterator[No
     if location.kind == "server":
         yield
         return
-    handle = _open(location.path)
+    handle = _open(Path(location.folder))
     try:
         _take(handle, location, wait=wait)
         me = Holder(os.getpid(), socket.gethostname(), command, datetime.now(UTC).isoformat(timespec="seconds"))
@@ -65,7 +65,7 @@ def holder(location: IndexLocation) -> Holder | None:
     if location.kind == "server":
         return None
     try:
-        handle = os.open(location.path / LOCK, os.O_RDONLY)
+        handle = os.open(Path(location.folder, LOCK), os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:

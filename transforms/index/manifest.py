@@ -13,6 +13,8 @@ from transforms.records import DenseVector, Schema
 
 #: Raised when the layout of folders, points or payloads changes.
 FORMAT = 1
+#: Of a manifest that names the space in use, which a Reelvec that knows no spaces must not pass over.
+REDIRECT_FORMAT = 2
 
 MANIFEST = "reelvec.json"
 
@@ -30,10 +32,15 @@ def manifest_of(schema: Schema) -> dict[str, Any]:
     return {"format": FORMAT, "reelvec": reelvec_version(), "schema": asdict(schema)}
 
 
+def redirect_of(manifest: Mapping[str, Any], space: str) -> dict[str, Any]:
+    """The manifest of an index whose space in use is a subfolder; `manifest` is that of the space."""
+    return {**manifest, "format": REDIRECT_FORMAT, "space": space}
+
+
 def schema_of(manifest: Mapping[str, Any], *, shown: str) -> Schema:
     """The schema in a manifest; raises IndexFormatError for another format, naming the cure."""
     found = manifest.get("format")
-    if found != FORMAT:
+    if found != (REDIRECT_FORMAT if "space" in manifest else FORMAT):
         newer = isinstance(found, int) and found > FORMAT
         cure = "use a newer Reelvec" if newer else "ingest again into another --index"
         raise IndexFormatError(

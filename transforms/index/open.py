@@ -3,6 +3,7 @@
 from transforms.errors import MissingIndex
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import read_manifest, schema_of
+from transforms.index.spaces import home_of
 from transforms.index.store import Reader, VectorStore
 from transforms.records import Schema
 
@@ -58,4 +59,4 @@ def release(location: IndexLocation) -> None:
     if location.kind == "edge":
         from transforms.index.live import close_shared
 
-        close_shared(location)
+        close_shared(home_of(location))

@@ -7,6 +7,7 @@ deeper until enough is left or nothing more comes.
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from transforms.index.hits import Hit, hits_of
@@ -34,6 +35,12 @@ class Overlapping:
     @property
     def schema(self) -> Schema:
         return self.reader.schema
+
+    @contextmanager
+    def pinned(self) -> Iterator[Reader]:
+        """The same over the index as it is now."""
+        with self.reader.pinned() as reader:
+            yield replace(self, reader=reader)
 
     def query(self, queries: Sequence[Query]) -> list[list[ScoredPoint]]:
         """One list of hits a query, best first."""

@@ -41,15 +41,15 @@ def publish(location: IndexLocation, store: VectorStore, *, optimize: bool) -> P
     """
     if location.kind == "server":
         return Publication()
-    return _publish(location, _live_of(store), optimize=optimize)
+    return _publish(_live_of(store), optimize=optimize)
 
 
-def _publish(location: IndexLocation, live: "LiveShard", *, optimize: bool) -> Publication:
+def _publish(live: "LiveShard", *, optimize: bool) -> Publication:
     from transforms.index.engine import count_out
 
     began = time.monotonic()
     waits: list[float] = []
-    with _Child(location) as child:
+    with _Child(live.location) as child:
         optimise_seconds = 0.0
         if optimize:
             with live.closed():
@@ -99,7 +99,7 @@ class _Child:
         self._location = location
         script = Path(__file__).with_name("copying.py")
         self._process = subprocess.Popen(
-            [sys.executable, "-P", str(script), location.folder],
+            [sys.executable, "-P", str(script), str(location.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the writer, which ends it in order

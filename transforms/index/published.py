@@ -4,7 +4,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from transforms.index.edge import EdgeReads
 from transforms.index.engine import engine_errors, page_out, point_in
 from transforms.index.live import CURRENT, PUBLISHED
 from transforms.index.location import IndexLocation
-from transforms.index.manifest import read_manifest, schema_of
-from transforms.index.store import Vectors, Where
-from transforms.records import ClipPoint
+from transforms.index.manifest import MANIFEST, read_manifest, schema_of
+from transforms.index.store import Reader, Vectors, Where
+from transforms.records import ClipPoint, Schema
 
 #: A version may be replaced and swept between reading its name and holding it; then the name is read again.
 _TRIES = 20
@@ -26,8 +26,8 @@ _TRIES = 20
 class Version:
     """One published version, open and held: while its folder is flocked nobody deletes it."""
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
+    def __init__(self, path: Path, schema: Schema) -> None:
+        self.path, self.schema = path, schema
         self.users = 0
         self._handle = os.open(path, os.O_RDONLY)
         try:
@@ -45,14 +45,15 @@ class Version:
 
 
 class PublishedReader(EdgeReads):
-    """Answers from what was published last; before anything was, from nothing. Threads may share it."""
+    """Answers from what was published last in the space in use; before anything was, from nothing.
+
+    Threads may share it. `schema` is that of the space that was in use last.
+    """
 
     def __init__(self, location: IndexLocation) -> None:
-        manifest = read_manifest(location.path)
-        if manifest is None:
-            raise MissingIndex(f"there is no index here: {location}; make one with `reelvec ingest`")
-        self.schema = schema_of(manifest, shown=str(location))
         self._location = location
+        self._read_at: tuple[int, int, int] | None = None
+        self._read_manifest()
         self._lock = threading.Lock()
         self._version: Version | None = None
         self._closed = False
@@ -74,15 +75,26 @@ class PublishedReader(EdgeReads):
                 if offset is None:
                     return
 
-    def _use(self) -> AbstractContextManager[Any]:
-        return self._held()
+    @contextmanager
+    def pinned(self) -> Iterator[Reader]:
+        """The version published last, whatever is published or switched to meanwhile."""
+        with self._held() as version:
+            yield (
+                _Pinned(self._location, version.shard, version.schema)
+                if version
+                else _Pinned(self._location, _NOTHING, self.schema)
+            )
 
     @contextmanager
-    def _held(self) -> Iterator[Any]:
+    def _use(self) -> Iterator[Any]:
+        with self._held() as version, engine_errors(str(self._location)):
+            yield _NOTHING if version is None else version.shard
+
+    @contextmanager
+    def _held(self) -> Iterator[Version | None]:
         version = self._taken()
         try:
-            with engine_errors(str(self._location)):
-                yield _NOTHING if version is None else version.shard
+            yield version
         finally:
             if version is not None:
                 self._let_go(version)
@@ -103,19 +115,23 @@ class PublishedReader(EdgeReads):
                 version.close()
 
     def _follow(self) -> None:
-        """Open the version that CURRENT names, unless it is open."""
+        """Open the version that CURRENT of the space in use names, unless it is open."""
         for left in reversed(range(_TRIES)):
+            self._read_manifest()
             try:
-                name = (self._location.path / CURRENT).read_text(encoding="ascii").strip()
+                name = (self._home.path / CURRENT).read_text(encoding="ascii").strip()
             except FileNotFoundError:
-                if self._location.path.exists():
+                if self._home.path.exists():
                     return
+                if left:
+                    continue
                 raise MissingIndex(f"the index is gone: {self._location}") from None
-            if self._version is not None and self._version.name == name:
+            path = self._home.path / PUBLISHED / name
+            if self._version is not None and self._version.path == path:
                 return
             try:
                 with engine_errors(str(self._location)):
-                    version = Version(self._location.path / PUBLISHED / name)
+                    version = Version(path, self.schema)
             except (FileNotFoundError, StoreUnavailable):
                 if not left:
                     raise
@@ -124,10 +140,50 @@ class PublishedReader(EdgeReads):
             self._version = version
             return
 
+    def _read_manifest(self) -> None:
+        """Know the space in use; read again only where the file is another one."""
+        path = self._location.path / MANIFEST
+        try:
+            found = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            known = self._read_at is not None
+            gone = "the index is gone" if known else "there is no index here"
+            raise MissingIndex(f"{gone}: {self._location}; make one with `reelvec ingest`") from None
+        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+        if stamp == self._read_at:
+            return
+        manifest = read_manifest(self._location.path)
+        if manifest is None:
+            raise MissingIndex(f"the index is gone: {self._location}")
+        self.schema = schema_of(manifest, shown=str(self._location))
+        self._home = self._location.at(str(manifest.get("space") or "")) if not self._location.space else self._location
+        self._read_at = stamp
+
     def _retire(self) -> None:
         if self._version is not None and not self._version.users:
             self._version.close()
         self._version = None
+
+
+class _Pinned(EdgeReads):
+    """One version; whoever pinned it holds it."""
+
+    def __init__(self, location: IndexLocation, shard: Any, schema: Schema) -> None:
+        self.schema = schema
+        self._location, self._shard = location, shard
+
+    @contextmanager
+    def pinned(self) -> Iterator[Reader]:
+        """It is."""
+        yield self
+
+    @contextmanager
+    def _use(self) -> Iterator[Any]:
+        with engine_errors(str(self._location)):
+            yield self._shard
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 class _Nothing:

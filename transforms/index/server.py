@@ -5,9 +5,10 @@ can switch it in one step. The schema is kept in the collection's metadata.
 """
 
 import json
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
@@ -25,16 +26,25 @@ from transforms.records import ClipPoint, Schema, SparseVector
 _BATCH_BYTES = 8 * 2**20
 _BATCH_POINTS = 512
 _TIMEOUT_SECONDS = 30
+#: A reader answers at most so long from a collection that is no longer in use.
+_LOOK_SECONDS = 1.0
 _METADATA = "reelvec"
 
 T = TypeVar("T")
 
 
 class ServerStore:
-    """One collection; reads and writes. `local` is the client's own in-memory mode."""
+    """One collection; reads and writes. `follows` is the alias of a reader, `local` the client's in-memory mode."""
 
     def __init__(
-        self, client: QdrantClient, collection: str, schema: Schema, *, shown: str, local: bool = False
+        self,
+        client: QdrantClient,
+        collection: str,
+        schema: Schema,
+        *,
+        shown: str,
+        local: bool = False,
+        follows: IndexLocation | None = None,
     ) -> None:
         self.schema = schema
         self.collection = collection
@@ -42,6 +52,7 @@ class ServerStore:
         self._shown = shown
         self._local = local
         self._closed = False
+        self._follows, self._looked_at = follows, time.monotonic()
 
     def query(self, queries: Sequence[Query]) -> list[list[ScoredPoint]]:
         """One list of hits a query, best first."""
@@ -107,6 +118,23 @@ class ServerStore:
     def flush(self) -> None:
         """A server has logged every update before it answers: nothing is left to do."""
 
+    @contextmanager
+    def pinned(self) -> Iterator["ServerStore"]:
+        """The collection that the alias names now; the alias is looked at once a second."""
+        if self._follows is not None and time.monotonic() - self._looked_at > _LOOK_SECONDS:
+            self._look()
+        yield ServerStore(self._client, self.collection, self.schema, shown=self._shown, local=self._local)
+
+    def _look(self) -> None:
+        """Follow the alias to another collection, if it leads there now."""
+        assert self._follows is not None
+        found = _collection_of(self._client, self._follows)
+        if found is None:
+            raise MissingIndex(f"the index is gone: {self._shown}")
+        if found != self.collection:
+            self.collection, self.schema = found, _schema_of(self._client, found, self._shown)
+        self._looked_at = time.monotonic()
+
     def close(self) -> None:
         """Let go of the connection."""
         if not self._closed:
@@ -155,6 +183,8 @@ def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
             collection = f"{location.name}--{schema.recipe[:12]}"
             _create(client, collection, schema, shown)
             _name(client, collection, location)
+        elif location.space:
+            _create(client, collection, schema, shown)
         _verify(client, collection, schema, shown)
         return ServerStore(client, collection, schema, shown=shown)
     except BaseException:
@@ -169,10 +199,42 @@ def open_server_reader(location: IndexLocation) -> ServerStore:
         collection = _collection_of(client, location)
         if collection is None:
             raise MissingIndex(f"there is no index here: {location}; make one with `reelvec ingest`")
-        return ServerStore(client, collection, _schema_of(client, collection, str(location)), shown=str(location))
+        schema = _schema_of(client, collection, str(location))
+        follows = None if location.space else location
+        return ServerStore(client, collection, schema, shown=str(location), follows=follows)
     except BaseException:
         client.close()
         raise
+
+
+def collections_of(location: IndexLocation) -> tuple[str, ...]:
+    """The collections of an index, the one behind its alias among them."""
+    with closing(_connect(location)) as client:
+        held = call("listing collections", str(location), lambda: _collections(client))
+    return tuple(sorted(name for name in held if name.startswith(f"{location.name}--")))
+
+
+def collection_in_use(location: IndexLocation) -> str | None:
+    """The collection behind the alias; None where there is none."""
+    with closing(_connect(location)) as client:
+        return _collection_of(client, location)
+
+
+def point_alias(location: IndexLocation, collection: str) -> None:
+    """Make the alias lead to another collection, in one step."""
+    drop = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=location.name))
+    alias = models.CreateAlias(collection_name=collection, alias_name=location.name)
+    make = models.CreateAliasOperation(create_alias=alias)
+    with closing(_connect(location)) as client:
+        call("switching", str(location), lambda: client.update_collection_aliases([drop, make]))
+
+
+def drop_collection(location: IndexLocation, collection: str) -> None:
+    """Delete a collection that the alias does not name."""
+    with closing(_connect(location)) as client:
+        if _collection_of(client, location) == collection:
+            raise ValueError(f"the space in use is not dropped: {location}, space={collection!r}")
+        call("deleting a collection", str(location), lambda: client.delete_collection(collection))
 
 
 def _connect(location: IndexLocation) -> QdrantClient:
@@ -189,7 +251,9 @@ def _connect(location: IndexLocation) -> QdrantClient:
 
 
 def _collection_of(client: QdrantClient, location: IndexLocation) -> str | None:
-    """The collection behind the alias; None where the alias is free."""
+    """The collection behind the alias, or the space that the location names; None where the alias is free."""
+    if location.space:
+        return location.space
     aliases = call("reading aliases", str(location), client.get_aliases).aliases
     return next((alias.collection_name for alias in aliases if alias.alias_name == location.name), None)
 

@@ -117,6 +117,9 @@ class Reader(Protocol):
     def scroll(self, where: Where, *, vectors: Vectors = False, batch: int = 1000) -> Iterator[ClipPoint]:
         """Every point, each once, in the order of their ids."""
 
+    def pinned(self) -> "AbstractContextManager[Reader]":
+        """The index as it is now, in one space and, in a folder, one version, for as long as the context lasts."""
+
     def close(self) -> None:
         """Let go of the store; calling it twice does no harm."""
 

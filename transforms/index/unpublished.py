@@ -7,6 +7,7 @@ was killed in between is published by the next one, even if that finds nothing e
 from pathlib import Path
 
 from transforms.index.location import IndexLocation
+from transforms.index.spaces import home_of
 
 _MARK = "UNPUBLISHED"
 
@@ -28,4 +29,4 @@ def is_unpublished(location: IndexLocation) -> bool:
 
 
 def _mark(location: IndexLocation) -> Path:
-    return Path(location.folder) / _MARK
+    return home_of(location).path / _MARK

@@ -1,0 +1,116 @@
+"""The spaces of an index: the vectors of one recipe each, of which exactly one is in use.
+
+A change of the recipe fills another space beside the one in use and then switches, in one step: a folder has a
+subfolder a space and says in its manifest which one is in use, a server has a collection a space and an alias.
+The space that an index began with is the folder itself, so an index that never migrated has no subfolder.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transforms.index.location import IndexLocation
+from transforms.index.manifest import MANIFEST, read_manifest, redirect_of, write_atomically
+from transforms.index.store import Reader, VectorStore
+from transforms.records import ClipPoint, Schema, stable_id
+
+FOLDER = "spaces"
+KIND = "space"
+
+_NOTE_ID = stable_id(KIND)
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceNote:
+    """What a space says of the switch that put it in use."""
+
+    switched_at: str  # ISO 8601, UTC
+    replaces: str  # the space that was in use before
+    manifest: Mapping[str, Any]  # of that space, as JSON holds it
+    keep_until: str  # ISO 8601, UTC: until then the one before can be switched back to
+    checks: tuple[Mapping[str, Any], ...] = ()
+
+
+def home_of(location: IndexLocation) -> IndexLocation:
+    """Where the space in use lives: the location itself for a server, whose alias leads there."""
+    if location.kind == "server" or location.space:
+        return location
+    manifest = read_manifest(location.path)
+    return location.at(str(manifest.get("space") or "")) if manifest else location
+
+
+def space_for(location: IndexLocation, schema: Schema) -> IndexLocation:
+    """Where the space of a recipe lives, or will."""
+    name = schema.recipe[:12]
+    return location.at(f"{FOLDER}/{name}" if location.kind == "edge" else f"{location.name}--{name}")
+
+
+def spaces_of(location: IndexLocation) -> tuple[str, ...]:
+    """The names of all spaces that exist, in use or not."""
+    if location.kind == "server":
+        from transforms.index.server import collections_of
+
+        return collections_of(location)
+    folder = Path(location.folder)
+    own = ("",) if (folder / "live").exists() else ()
+    below = folder / FOLDER
+    return (
+        (*own, *sorted(f"{FOLDER}/{path.name}" for path in below.iterdir() if path.is_dir())) if below.exists() else own
+    )
+
+
+def switch(location: IndexLocation, space: str, manifest: Mapping[str, Any]) -> None:
+    """Put a space in use, in one step: every search that begins later is answered by it alone.
+
+    `manifest` is that of the space. Raises StoreUnavailable; then the one before is still in use.
+    """
+    if location.kind == "server":
+        from transforms.index.server import point_alias
+
+        point_alias(location, space)
+        return
+    text = json.dumps(redirect_of(manifest, space) if space else manifest, indent=1, ensure_ascii=True) + "\n"
+    write_atomically(Path(location.folder, MANIFEST), text)
+
+
+def drop_space(location: IndexLocation, space: str) -> None:
+    """Delete a space that is not in use, and what it holds; one that is gone already is fine."""
+    if location.kind == "server":
+        from transforms.index.server import drop_collection
+
+        drop_collection(location, space)
+        return
+    if home_of(location).space == space:
+        raise ValueError(f"the space in use is not dropped: {location}, space={space!r}")
+    if space:
+        shutil.rmtree(Path(location.folder, space), ignore_errors=True)
+        return
+    for name in ("CURRENT", "UNPUBLISHED"):
+        Path(location.folder, name).unlink(missing_ok=True)
+    for name in ("live", "published"):
+        shutil.rmtree(Path(location.folder, name), ignore_errors=True)
+
+
+def read_note(reader: Reader) -> SpaceNote | None:
+    """What the space says of the switch that put it in use; None for the first space of an index."""
+    for point in reader.retrieve([_NOTE_ID]):
+        held = {name: point.payload[name] for name in ("switched_at", "replaces", "keep_until")}
+        return SpaceNote(**held, manifest=json.loads(point.payload["manifest"]), checks=tuple(point.payload["checks"]))
+    return None
+
+
+def write_note(store: VectorStore, note: SpaceNote) -> None:
+    """Store it in the space, in place of the one before."""
+    payload = {
+        "kind": KIND,
+        "switched_at": note.switched_at,
+        "replaces": note.replaces,
+        "keep_until": note.keep_until,
+        "manifest": json.dumps(note.manifest),
+        "checks": [dict(check) for check in note.checks],
+    }
+    store.upsert([ClipPoint(_NOTE_ID, {}, payload)])
+    store.flush()
