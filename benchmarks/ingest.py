@@ -11,7 +11,7 @@ from pathlib import Path
 from corpora import EXAMPLES
 from report import figure, finish, paired
 
-from pipelines.embed import embed_segment
+from pipelines.embed_segment import embed_segment
 from pipelines.ingest import ingest
 from pipelines.settings import IngestSettings
 from transforms.decode import decode_segment

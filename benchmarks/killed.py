@@ -15,7 +15,7 @@ from report import figure, finish
 
 def noting(corpus: str, index: str, notes: str) -> None:
     """Ingest, and write a line for every segment that was encoded."""
-    import pipelines.embed as embed
+    import pipelines.embed_segment as embed
     from pipelines.ingest import ingest
     from pipelines.settings import IngestSettings
 

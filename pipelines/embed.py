@@ -15,13 +15,12 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
+from pipelines.embed_segment import Embedding
+from pipelines.refill import RefillFrom, Refilling
 from transforms import heap, interrupt
-from transforms.content import check_unchanged
-from transforms.decode import Decoded, decode_segment
-from transforms.encode import Models, encode_segment, heard
+from transforms.decode import Decoded
 from transforms.encoders.device import halvings_count
 from transforms.errors import IngestError, VideoChanged
-from transforms.fuse.stage import fuse_segment
 from transforms.progress import listener
 from transforms.recipe import Recipe
 from transforms.records import Reject, Segment, SegmentResult
@@ -29,23 +28,16 @@ from transforms.records import Reject, Segment, SegmentResult
 
 @dataclass
 class EmbedSegments(beam.PTransform):
-    """Segments -> SegmentResults, `prefetch` of them decoded ahead."""
+    """Segments -> SegmentResults, `prefetch` of them decoded ahead; what `refill` holds of them is not made again."""
 
     recipe: Recipe
     device: str = "auto"
     prefetch: int = 2
+    refill: RefillFrom | None = None
 
     def expand(self, segments: beam.PCollection[Segment]) -> beam.PCollection[SegmentResult]:
-        embed = _EmbedSegments(self.recipe, self.device, self.prefetch)
+        embed = _EmbedSegments(self.recipe, self.device, self.prefetch, self.refill)
         return segments | "DecodeEncodeFuse" >> beam.ParDo(embed).with_output_types(SegmentResult)
-
-
-def embed_segment(decoded: Decoded, models: Models, recipe: Recipe) -> SegmentResult:
-    """Encode and fuse what was decoded."""
-    segment, media = decoded.segment, decoded.media
-    encoded = encode_segment(segment, media, models, transcript=decoded.transcript)
-    points = fuse_segment(segment, media, encoded, recipe)
-    return SegmentResult(segment, "ok" if points else "empty", points, damaged=media.damaged)
 
 
 def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
@@ -72,21 +64,27 @@ class _EmbedSegments(beam.DoFn):
     rejected = Metrics.counter("reelvec", "segments_rejected_count")
     halved = Metrics.counter("reelvec", "batches_halved_count")
 
-    def __init__(self, recipe: Recipe, device: str, prefetch: int) -> None:
-        self._recipe, self._device, self._prefetch = recipe, device, prefetch
+    def __init__(self, recipe: Recipe, device: str, prefetch: int, refill: RefillFrom | None) -> None:
+        self._recipe, self._device, self._prefetch, self._refill = recipe, device, prefetch, refill
 
     def setup(self) -> None:
         heap.share_heaps()
-        self._models = Models.load(self._recipe, device=self._device)
+        self._maker = self._made()
         self._decoders = ThreadPoolExecutor(self._prefetch, thread_name_prefix="decode")
 
+    def _made(self) -> Embedding | Refilling:
+        if self._refill is None:
+            return Embedding(self._recipe, self._device)
+        return Refilling(self._recipe, self._device, self._refill)
+
     def teardown(self) -> None:
-        self._models.unregister(self)
+        self._maker.models.unregister(self)
         self._decoders.shutdown(wait=False, cancel_futures=True)
+        self._maker.close()
 
     def start_bundle(self) -> None:
         self._halved_before = halvings_count()
-        self._models.register(self)
+        self._maker.models.register(self)
         self._ahead: deque[tuple[Segment, Future[Decoded], Any, Any]] = deque()
 
     def process(
@@ -94,7 +92,7 @@ class _EmbedSegments(beam.DoFn):
     ) -> Iterator[WindowedValue]:
         if interrupt.requested():
             return
-        future = self._decoders.submit(_decode_unchanged, segment, self._models)
+        future = self._decoders.submit(self._maker.decode, segment)
         self._ahead.append((segment, future, window, timestamp))
         if len(self._ahead) > self._prefetch:
             yield from self._oldest()
@@ -102,7 +100,7 @@ class _EmbedSegments(beam.DoFn):
     def finish_bundle(self) -> Iterator[WindowedValue]:
         while self._ahead:
             yield from self._oldest()
-        self._models.unregister(self)
+        self._maker.models.unregister(self)
         self.halved.inc(halvings_count() - self._halved_before)
 
     def _oldest(self) -> Iterator[WindowedValue]:
@@ -118,19 +116,7 @@ class _EmbedSegments(beam.DoFn):
             result = rejected_segment(segment, error)
         else:
             self.decoded.inc()
-            result = embed_segment(decoded, self._models, self._recipe)
+            result = self._maker.embed(decoded)
             del decoded, future
             heap.give_back()
         yield WindowedValue(result, timestamp, (window,))
-
-
-def _decode_unchanged(segment: Segment, models: Models) -> Decoded:
-    """Decode and cut a segment of the very file that was listed; a failure over a changed file is no reject."""
-    check_unchanged(segment.video)
-    try:
-        decoded = decode_segment(segment, models.recipe, hear=lambda media: heard(media, models))
-    except IngestError:
-        check_unchanged(segment.video)
-        raise
-    check_unchanged(segment.video)
-    return decoded

@@ -38,26 +38,39 @@ from transforms.write.whole import add_missing
 if TYPE_CHECKING:
     import apache_beam as beam
 
+    from pipelines.refill import RefillFrom
+
 
 #: Below this a scan of every vector answers in milliseconds, and graphs are not worth their time.
 OPTIMIZE_FROM_CLIPS = 10_000
 
 
-def build(root: "beam.Pipeline", work: Sequence[Work], settings: IngestSettings, recipe: Recipe) -> Any:
-    """The pipeline of a run: one fused stage from the reference of a segment to its vectors."""
+def build(
+    root: "beam.Pipeline",
+    work: Sequence[Work],
+    settings: IngestSettings,
+    recipe: Recipe,
+    *,
+    into: IndexLocation | None = None,
+    refill: "RefillFrom | None" = None,
+) -> Any:
+    """The pipeline of a run: one fused stage from the reference of a segment to its vectors.
+
+    `into` is a space of the index other than the one in use; of what `refill` holds only what changes is made.
+    """
     import apache_beam as beam
 
     from pipelines.embed import EmbedSegments
     from transforms.segment import SegmentVideos
     from transforms.write.stage import RecordRejects, WriteSegments
 
-    location, schema = IndexLocation.parse(settings.index), recipe.schema()
+    location, schema = into or IndexLocation.parse(settings.index), recipe.schema()
     videos = root | "Videos" >> beam.Create(list(work)).with_output_types(Work)
     cut = videos | "Segment" >> SegmentVideos(recipe.segment)
     segments = cut.segments
     if settings.beam_options:  # several workers: spread the segments; one worker commits sooner without
         segments = segments | "Spread" >> beam.Reshuffle()
-    results = segments | "Embed" >> EmbedSegments(recipe, settings.device, settings.prefetch)
+    results = segments | "Embed" >> EmbedSegments(recipe, settings.device, settings.prefetch, refill)
     receipts = results | "Write" >> WriteSegments(location, schema)
     rejected = cut.rejected | "Reject" >> RecordRejects(location, schema)
     return receipts, rejected
@@ -80,7 +93,7 @@ def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None)
         list_videos(settings.sources, manifest=settings.manifest)
     with writing(location, command=settings.command, wait=settings.wait):
         check_free_space(location, settings.min_free_megabytes)
-        run = _Run(settings, location, recipe)
+        run = Run(settings, location, recipe)
         try:
             return run.run(started)
         finally:
@@ -124,11 +137,17 @@ def check_free_space(location: IndexLocation, min_free_megabytes: int) -> None:
         )
 
 
-class _Run:
-    """The steps of one run over one open store."""
+class Run:
+    """The steps of one run over one open store, which is that of a space of the index."""
 
-    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe) -> None:
-        self.settings, self.location, self.recipe = settings, location, recipe
+    def __init__(
+        self,
+        settings: IngestSettings,
+        location: IndexLocation,
+        recipe: Recipe,
+        refill: "RefillFrom | None" = None,
+    ) -> None:
+        self.settings, self.location, self.recipe, self.refill = settings, location, recipe, refill
         self.store: VectorStore = open_writer(location, recipe.schema())
 
     def close(self) -> None:
@@ -150,7 +169,7 @@ class _Run:
         if not plan.empty:
             mark_unpublished(self.location)
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
-        clips = self._embed(plan.to_embed) if plan.to_embed else 0
+        clips = self.embed(plan.to_embed) if plan.to_embed else 0
         for entry in plan.updated:
             self._update(entry)
         copied = {copy.video.uri for copy in plan.copies if not interrupt.requested() and copy_video(self.store, copy)}
@@ -159,7 +178,7 @@ class _Run:
         gone = [entry for entry in plan.gone if entry.uri not in kept_from]
         remove_videos(self.store, gone)
         if not plan.empty or is_unpublished(self.location):
-            self._finish(plan)
+            self.finish([work.video.uri for work in plan.to_embed])
         after = read_entries(self.store) if not plan.empty else ledger
         write_rejects(self.location, after.values())
         return summarise(
@@ -189,7 +208,7 @@ class _Run:
             receipts=receipts,
         )
 
-    def _embed(self, work: Sequence[Work]) -> int:
+    def embed(self, work: Sequence[Work]) -> int:
         """Run the pipeline; gives the number of clips that it wrote.
 
         Workers in other processes get the store to themselves meanwhile.
@@ -204,7 +223,7 @@ class _Run:
         if in_process:
             options.append("--runner=FnApiRunner")
         pipeline = beam.Pipeline(options=PipelineOptions(options))
-        build(pipeline, work, self.settings, self.recipe)
+        build(pipeline, work, self.settings, self.recipe, into=self.location, refill=self.refill)
         if in_process:
             with self._published_now_and_then(), _outages_unwrapped():
                 result = pipeline.run()
@@ -247,10 +266,10 @@ class _Run:
         relabel(self.store, entry)
         write_entries(self.store, [entry])
 
-    def _finish(self, plan: Plan) -> None:
+    def finish(self, uris: Sequence[str]) -> None:
         """What a race left open is committed, what stale versions left is swept, and readers get to see it."""
         commit_leftovers(self.store)
-        sweep(self.store, [work.video.uri for work in plan.to_embed])
+        sweep(self.store, uris)
         self._calibrate()
         self.store.flush()
         publish(self.location, self.store, optimize=False)  # what is there can be found now

@@ -4,14 +4,14 @@ Where a recipe cuts by what is in the video, this is where its clips are decided
 its shots and hear its pauses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from transforms.cut import cut_at_pauses, cut_at_shots, cut_into_windows
 from transforms.errors import UnreadableVideo
 from transforms.media.decode import decode, decode_shots
 from transforms.recipe import Recipe
-from transforms.records import Clip, Media, Segment, Transcript
+from transforms.records import Clip, ClipPoint, Media, Segment, Transcript
 from transforms.uris import path_of_uri
 
 #: What is said in the sound of a segment.
@@ -25,6 +25,18 @@ class Decoded:
     segment: Segment
     media: Media
     transcript: Transcript | None = None  # where cutting needed it
+    held: tuple[ClipPoint, ...] = ()  # the clips as another recipe left them, where they are not made from nothing
+
+
+def decode_clips(segment: Segment, recipe: Recipe, only: Collection[str]) -> Media:
+    """Decode the clips of a segment where they are, for some sections of the recipe alone. Raises IngestError."""
+    return decode(
+        path_of_uri(segment.video.uri),
+        segment.info,
+        segment.clips,
+        wants=recipe.frame_wants(only),
+        sample_rates_hz=recipe.sample_rates_hz(only),
+    )
 
 
 def decode_segment(segment: Segment, recipe: Recipe, hear: Hear) -> Decoded:

@@ -1,6 +1,6 @@
 """Media -> vectors: all that the models of a recipe make of one segment, clip by clip."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,9 +42,10 @@ class Models:
     by_section: Mapping[str, "Encoder"]
 
     @classmethod
-    def load(cls, recipe: Recipe, *, device: str = "auto") -> Self:
-        """Load what the recipe names; raises MissingPackage, MissingWeights, MissingKey."""
-        named = {section: name for section, name in recipe.encoders().items() if section != "words"}
+    def load(cls, recipe: Recipe, *, device: str = "auto", only: Collection[str] | None = None) -> Self:
+        """Load what the recipe names, or these sections of it; raises MissingPackage, MissingWeights, MissingKey."""
+        wanted = set(recipe.encoders()) if only is None else set(only)
+        named = {section: name for section, name in recipe.encoders().items() if section in wanted - {"words"}}
         return cls(recipe, {section: loaded(name, device=device).model for section, name in named.items()})
 
     def register(self, bundle: Hashable) -> None:
@@ -62,19 +63,35 @@ class Models:
         return self.by_section.get(section)
 
 
-def encode_segment(segment: Segment, media: Media, models: Models, *, transcript: Transcript | None = None) -> Encoded:
+@dataclass(frozen=True, slots=True)
+class KnownTexts:
+    """What was heard and read in the clips of a segment before; None for what is to be heard or read now."""
+
+    spoken: tuple[str, ...] | None = None
+    screen: tuple[str, ...] | None = None
+
+
+def encode_segment(
+    segment: Segment,
+    media: Media,
+    models: Models,
+    *,
+    transcript: Transcript | None = None,
+    known: KnownTexts = KnownTexts(),
+) -> Encoded:
     """Vectors of one segment, of which nothing is heard again where its transcript is given.
 
     Raises BadVectors for vectors that must not be stored.
     """
     clips = segment.clips
     transcript = transcript or heard(media, models)
-    spoken, screen = texts_of_clips(transcript.words, clips), _read(clips, media, models)
+    spoken = texts_of_clips(transcript.words, clips) if known.spoken is None else known.spoken
+    screen = _read(clips, media, models) if known.screen is None else known.screen
     objects = _objects(clips, media, models)
     columns: dict[str, Sequence[Vector | None]] = {
-        "transcript": _text_vectors(spoken, models),
-        "ocr": _text_vectors(screen, models),
-        "words": _word_vectors(spoken, screen, models),
+        "transcript": text_vectors(spoken, models),
+        "ocr": text_vectors(screen, models),
+        "words": word_vectors(spoken, screen, models),
         "audio": _sound_vectors("audio", clips, media, models),
         "speech": _sound_vectors("sound", clips, media, models),
         "video": _clip_vectors("video", clips, media, models),
@@ -144,7 +161,8 @@ def _frame_vectors(media: Media, models: Models) -> Float32 | None:
     return vectors
 
 
-def _text_vectors(texts: Sequence[str], models: Models) -> list[Vector | None]:
+def text_vectors(texts: Sequence[str], models: Models) -> list[Vector | None]:
+    """One vector a text; None for a text that is empty or of which nothing is known."""
     encoder = models.get("text")
     if encoder is None:
         return [None] * len(texts)
@@ -250,7 +268,8 @@ def _spread(
     return [row if row is not None and np.any(row) else None for row in spread]
 
 
-def _word_vectors(spoken: Sequence[str], screen: Sequence[str], models: Models) -> list[Vector | None]:
+def word_vectors(spoken: Sequence[str], screen: Sequence[str], models: Models) -> list[Vector | None]:
+    """The words of what is said and shown in each clip; None for a clip without words."""
     if not models.recipe.words_encoder:
         return [None] * len(spoken)
     name = models.recipe.words_encoder

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from pathlib import Path
@@ -210,14 +210,16 @@ class Recipe:
             return None
         return FrameWant(found.frame_spec, found.frame_choice or self.choice)
 
-    def frame_wants(self) -> tuple[FrameWant, ...]:
-        """Every set of frames that decoding must give, each once."""
-        wants = (self.frame_want(section) for section in ("frames", "ocr", "video", "objects", "motion", "joint"))
+    def frame_wants(self, only: Collection[str] | None = None) -> tuple[FrameWant, ...]:
+        """Every set of frames that decoding must give, each once; for these sections alone where they are named."""
+        looking = ("frames", "ocr", "video", "objects", "motion", "joint")
+        wants = (self.frame_want(section) for section in looking if only is None or section in only)
         return tuple(dict.fromkeys(want for want in wants if want is not None))
 
-    def sample_rates_hz(self) -> tuple[int, ...]:
-        """Every sample rate that decoding must give, each once."""
-        rates = (card(name).sample_rate_hz for name in self.encoders().values())
+    def sample_rates_hz(self, only: Collection[str] | None = None) -> tuple[int, ...]:
+        """Every sample rate that decoding must give, each once; for these sections alone where they are named."""
+        named = self.encoders().items()
+        rates = (card(name).sample_rate_hz for section, name in named if only is None or section in only)
         return tuple(sorted({rate for rate in rates if rate is not None}))
 
     def vector_fingerprints(self) -> dict[str, str]:

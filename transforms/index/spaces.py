@@ -42,10 +42,20 @@ def home_of(location: IndexLocation) -> IndexLocation:
     return location.at(str(manifest.get("space") or "")) if manifest else location
 
 
-def space_for(location: IndexLocation, schema: Schema) -> IndexLocation:
-    """Where the space of a recipe lives, or will."""
+def in_use(location: IndexLocation) -> IndexLocation:
+    """The space in use by its own name, which stays what it is when another one is put in use."""
+    if location.kind == "edge" or location.space:
+        return home_of(location)
+    from transforms.index.server import collection_in_use
+
+    return location.at(collection_in_use(location) or "")
+
+
+def space_for(location: IndexLocation, schema: Schema, used: str) -> IndexLocation:
+    """Where the space of a recipe lives, or will; `used` is the one in use, which it never is."""
     name = schema.recipe[:12]
-    return location.at(f"{FOLDER}/{name}" if location.kind == "edge" else f"{location.name}--{name}")
+    space = f"{FOLDER}/{name}" if location.kind == "edge" else f"{location.name}--{name}"
+    return location.at(space if space != used else f"{space}-2")  # the same vectors, kept in another quantization
 
 
 def spaces_of(location: IndexLocation) -> tuple[str, ...]:

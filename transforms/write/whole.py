@@ -5,7 +5,7 @@ point that repeats its clips' words would change the score of every clip.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,19 @@ def whole_of(store: VectorStore, entry: LedgerEntry, clips: Where) -> ClipPoint 
     A vector is unit(mean over the clips that have it), so that a video of one clip has that clip's vectors. The span is
     the whole video, in the container's clock.
     """
+    return whole_from(entry, store.scroll(clips, vectors=pooled_names(store.schema), batch=_BATCH))
+
+
+def whole_from(entry: LedgerEntry, clips: Iterable[ClipPoint]) -> ClipPoint | None:
+    """The same from clips that are here; their multivectors are left out."""
     sums: dict[str, NDArray[np.float64]] = {}
     counts: dict[str, int] = defaultdict(int)
     clip: ClipPoint | None = None
     clips_count = 0
-    for clip in store.scroll(clips, vectors=pooled_names(store.schema), batch=_BATCH):
+    for clip in clips:
         clips_count += 1
         for name, vector in clip.vectors.items():
-            if not isinstance(vector, SparseVector):
+            if not isinstance(vector, SparseVector) and vector.ndim == 1:
                 sums[name] = sums[name] + vector if name in sums else vector.astype(np.float64)
                 counts[name] += 1
     if clip is None:

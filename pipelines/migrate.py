@@ -1,0 +1,264 @@
+"""The change of a recipe: another space is filled beside the one in use, checked, and put in use in one step.
+
+Searches are answered by the space in use all the while. A migration that was killed goes on where it was when the same
+recipe is asked for again; until the switch nothing of the index in use is touched.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.carry import carry_settled, carry_stored, left_to_carry, work_of
+from pipelines.ingest import Run, check_free_space
+from pipelines.migration_checks import (
+    Canary,
+    Check,
+    check_canaries,
+    check_counts,
+    check_health,
+    check_neighbours,
+    check_points,
+    check_unmixed,
+    sampled_canaries,
+)
+from pipelines.recipe_change import RecipeChange, changes
+from pipelines.refill import RefillFrom
+from pipelines.settings import IngestSettings
+from transforms import heap, interrupt
+from transforms.errors import MissingIndex, UsageError
+from transforms.index.ledger import read_entries
+from transforms.index.location import IndexLocation
+from transforms.index.lock import writing
+from transforms.index.manifest import manifest_of
+from transforms.index.open import open_reader, open_writer, read_schema, release
+from transforms.index.publish import publish
+from transforms.index.spaces import (
+    SpaceNote,
+    drop_space,
+    in_use,
+    read_note,
+    space_for,
+    spaces_of,
+    switch,
+    write_note,
+)
+from transforms.index.store import Reader
+from transforms.index.unpublished import is_unpublished, mark_published
+from transforms.progress import listener
+from transforms.recipe import Recipe, load_recipe
+from transforms.records import LedgerEntry, Schema
+
+State = Literal["unchanged", "planned", "interrupted", "refused", "switched", "rolled back"]
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """What became of a migration."""
+
+    state: State
+    index: str
+    recipe_before: str
+    recipe: str
+    vectors: tuple[tuple[str, str], ...] = ()  # (name, keep or from_stored or decode)
+    must_decode: int = 0  # videos
+    videos: int = 0
+    clips_written: int = 0
+    checks: tuple[Check, ...] = ()
+    keep_until: str | None = None
+    space: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """As `migrate --json` prints it."""
+        return {**asdict(self), "vectors": dict(self.vectors), "checks": [check.as_json() for check in self.checks]}
+
+
+def plan_migration(location: IndexLocation, recipe: Recipe) -> Migration:
+    """What a migration to this recipe would do; nothing is changed."""
+    old, change = _change(location, recipe)
+    reader = open_reader(location)
+    try:
+        entries = read_entries(reader).values()
+    finally:
+        reader.close()
+    live = [entry for entry in entries if entry.live_content]
+    return Migration(
+        state="unchanged" if change.empty else "planned",
+        index=str(location),
+        recipe_before=old.recipe_name,
+        recipe=recipe.name,
+        vectors=tuple((vector.name, vector.how) for vector in change.vectors),
+        must_decode=len(live) if change.must_decode else 0,
+        videos=len(live),
+        space=space_for(location, recipe.schema(), in_use(location).space).space,
+    )
+
+
+def migrate(
+    settings: IngestSettings,
+    recipe_name: str,
+    *,
+    canaries: Sequence[Canary] = (),
+    keep_days: float,
+    force: bool = False,
+) -> Migration:
+    """Fill, check and switch. Raises UsageError, Outage, IndexLocked; what was filled stays for the next try."""
+    location = IndexLocation.parse(settings.index)
+    recipe = load_recipe(recipe_name)
+    planned = plan_migration(location, recipe)
+    if planned.state == "unchanged":
+        return planned
+    _begin()
+    with writing(location, command=f"migrate to {recipe.name}", wait=settings.wait):
+        drop_expired(location)
+        check_free_space(location, settings.min_free_megabytes)
+        with Filling(settings, location, recipe) as filling:
+            written = filling.fill()
+            if interrupt.requested():
+                return replace(planned, state="interrupted", clips_written=written)
+            filling.run.finish([])
+            checks = filling.checks(canaries)
+            if not force and not all(check.passed for check in checks):
+                return replace(planned, state="refused", clips_written=written, checks=tuple(checks))
+            note = filling.switch(checks, keep_days)
+    return replace(planned, state="switched", clips_written=written, checks=tuple(checks), keep_until=note.keep_until)
+
+
+class Filling:
+    """The space of another recipe while it is filled; use it in a `with`, under the index's lock."""
+
+    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe) -> None:
+        self.location, self.recipe = location, recipe
+        self.old, self.change = _change(location, recipe)
+        self.home = in_use(location)
+        self._publish_before()
+        self.target = space_for(location, recipe.schema(), self.home.space)
+        self.refill = None if self.change.recut else RefillFrom(self.home, self.change)
+        self.donor: Reader = open_reader(self.home)
+        try:
+            self.before = read_entries(self.donor)
+            self.run = Run(settings, self.target, recipe, self.refill)
+        except BaseException:
+            self.donor.close()
+            raise
+
+    def __enter__(self) -> "Filling":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.run.close()
+        self.donor.close()
+
+    def fill(self, leave_out: frozenset[str] = frozenset()) -> int:
+        """Bring over what is not there yet, but for some videos; gives the number of clips written."""
+        before = {uri: entry for uri, entry in self.before.items() if uri not in leave_out}
+        carrying = left_to_carry(before, self.run.store)
+        carry_settled(self.run.store, carrying, self.recipe)
+        if not carrying.live:
+            return 0
+        if self.change.must_decode or self.refill is None:
+            return self.run.embed(work_of(carrying.live))
+        listener().planned(len(carrying.live))
+        return carry_stored(self.donor, self.run.store, carrying.live, self.recipe, self.refill)
+
+    def checks(self, canaries: Sequence[Canary], before: Mapping[str, LedgerEntry] | None = None) -> list[Check]:
+        """Look at the filled space as a search would."""
+        reader = open_reader(self.target)
+        try:
+            after = read_entries(reader)
+            found = [
+                check_counts(self.before if before is None else before, after, recut=self.change.recut),
+                check_points(reader, after),
+                check_unmixed(reader),
+                *check_health(reader),
+                *check_neighbours(reader),
+            ]
+            asked = list(canaries) or sampled_canaries(self.donor)
+            return [*found, check_canaries(asked, self.donor, reader, recut=self.change.recut)] if asked else found
+        finally:
+            reader.close()
+
+    def switch(self, checks: Sequence[Check], keep_days: float) -> SpaceNote:
+        """Lead searches to the filled space."""
+        now = datetime.now(UTC)
+        note = SpaceNote(
+            switched_at=now.isoformat(timespec="seconds"),
+            replaces=self.home.space,
+            manifest=manifest_of(self.old),
+            keep_until=(now + timedelta(days=keep_days)).isoformat(timespec="seconds"),
+            checks=tuple(check.as_json() for check in checks),
+        )
+        write_note(self.run.store, note)
+        publish(self.target, self.run.store, optimize=False)
+        mark_published(self.target)
+        switch(self.location, self.target.space, manifest_of(self.recipe.schema()))
+        return note
+
+    def _publish_before(self) -> None:
+        """What a killed run committed and nobody saw is published first: it is what is carried over."""
+        if is_unpublished(self.home):
+            store = open_writer(self.home, self.old)
+            try:
+                publish(self.home, store, optimize=False)
+                mark_published(self.home)
+            finally:
+                store.close()
+                release(self.home)
+
+
+def roll_back(location: IndexLocation, *, wait: bool) -> Migration:
+    """Put the space before in use again, in one step. Raises UsageError where there is none, or none any more."""
+    schema = read_schema(location)
+    if schema is None:
+        raise MissingIndex(f"there is no index at {location}")
+    with writing(location, command="migrate --rollback", wait=wait):
+        note = _note_of(location)
+        if note is None:
+            raise UsageError(f"the index never migrated, so there is nothing to go back to: {location}")
+        if note.replaces not in spaces_of(location):
+            raise UsageError(
+                f"the space before is gone: {location} kept it until {note.keep_until}; migrate to its recipe again"
+            )
+        switch(location, note.replaces, note.manifest)
+    before = read_schema(location)
+    assert before is not None
+    return Migration("rolled back", str(location), schema.recipe_name, before.recipe_name, space=note.replaces)
+
+
+def drop_expired(location: IndexLocation, *, now: datetime | None = None) -> tuple[str, ...]:
+    """Delete the space before once the time for which it was kept is over; gives what was deleted."""
+    note = _note_of(location)
+    moment = now or datetime.now(UTC)
+    if note is None or datetime.fromisoformat(note.keep_until) > moment or note.replaces not in spaces_of(location):
+        return ()
+    drop_space(location, note.replaces)
+    return (note.replaces,)
+
+
+def read_canaries(path: Path, media: Path) -> list[Canary]:
+    """Questions of a labelled table, as `evaluate` takes them, each with the videos that are right."""
+    from pipelines.questions import read_questions
+
+    return [Canary(question.text, tuple(question.relevant)) for question in read_questions(path, media=media)]
+
+
+def _change(location: IndexLocation, recipe: Recipe) -> tuple[Schema, RecipeChange]:
+    schema = read_schema(location)
+    if schema is None:
+        raise MissingIndex(f"there is no index here: {location}; make one with `reelvec ingest`")
+    recipe.schema()  # says what is missing
+    return schema, changes(Recipe.of(schema.settings), recipe, held=schema.vector_fingerprints)
+
+
+def _note_of(location: IndexLocation) -> SpaceNote | None:
+    reader = open_reader(location)
+    try:
+        return read_note(reader)
+    finally:
+        reader.close()
+
+
+def _begin() -> None:
+    heap.share_heaps()  # before Beam and the models start threads of their own
+    interrupt.reset()
