@@ -100,7 +100,7 @@ def migrate(
     recipe_name: str,
     *,
     canaries: Sequence[Canary] = (),
-    keep_days: float,
+    keep_days: float = 7.0,
     force: bool = False,
 ) -> Migration:
     """Fill, check and switch. Raises UsageError, Outage, IndexLocked; what was filled stays for the next try."""

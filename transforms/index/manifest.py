@@ -70,7 +70,7 @@ def verify_schema(found: Schema, wanted: Schema, *, shown: str) -> None:
     raise RecipeMismatch(
         f"the index was made by recipe {found.recipe_name!r} ({found.recipe[:12]}: {_vectors(found)}), "
         f"not by {wanted.recipe_name!r} ({wanted.recipe[:12]}: {_vectors(wanted)}): {shown}; "
-        "use that recipe, or another --index"
+        "use that recipe, change it by `reelvec migrate`, or use another --index"
     )
 
 
