@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.budget import ending_in_time, taken_up
-from pipelines.confidence import calibrate
 from pipelines.estimates import check_room_for
 from pipelines.planning import plan_run
 from pipelines.rejects import rejects_path, write_rejects
@@ -255,6 +254,8 @@ class _Run:
         """Find out what chance is worth on what the index holds now; a search can do without."""
         if interrupt.requested():
             return
+        from pipelines.confidence import calibrate
+
         try:
             calibrate(self.store, self.recipe)
         except Outage:

@@ -306,9 +306,8 @@ def test_the_run_log_is_no_part_of_a_corpus_and_makes_no_folder_foreign(tmp_path
     index.mkdir(parents=True)
     (index / "runs.jsonl").write_text("")
     location = IndexLocation.parse(str(index))
-    assert runs_path(location) not in map(
-        path_of_uri, [v.uri for v in list_videos([str(index)], ignore=(runs_path(location),)).videos]
-    )
+    videos = list_videos([str(tmp_path / "corpus")], ignore=(runs_path(location),)).videos
+    assert runs_path(location) not in [path_of_uri(video.uri) for video in videos]
     open_writer(location, RECIPE.schema()).close()
     release(location)
     assert past_runs(location, recipe="r") == [] and speed_of([]) is None
