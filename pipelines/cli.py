@@ -19,6 +19,7 @@ from pipelines.cli_dlq import dlq
 from pipelines.cli_encoders import encoders, weights
 from pipelines.cli_evaluate import evaluate
 from pipelines.cli_fit import fit
+from pipelines.cli_fsck import fsck_command
 from pipelines.cli_ingest import ingest_command
 from pipelines.cli_options import (
     DEFAULT_INDEX,
@@ -93,6 +94,7 @@ app.add_typer(weights)
 app.add_typer(report)
 app.command("encoders")(encoders)
 app.command("evaluate")(evaluate)
+app.command("fsck")(fsck_command)
 app.command("search")(search)
 app.command("train-fusion")(train_fusion_command)
 

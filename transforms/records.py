@@ -316,7 +316,7 @@ class Reject:
     """Why one input, or a stretch of it, could not be indexed. Holds no media bytes."""
 
     uri: str
-    stage: Literal["probe", "decode", "encode"]
+    stage: Literal["probe", "decode", "encode", "store"]  # store: what was stored of it was damaged
     error: str  # class name
     message: str
     transient: bool  # whether a later run tries again
