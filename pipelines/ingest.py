@@ -182,7 +182,11 @@ class _Run:
         again = set(self.settings.retry_rejects)
         return plan_work(
             listing.videos,
-            {uri: _retried(entry) if uri in again else entry for uri, entry in ledger.items()},
+            {
+                uri: _retried(entry) if uri in again else entry
+                for uri, entry in ledger.items()
+                if uri not in again or entry.state != "dropped"  # a dropped one is taken up as if it were new
+            },
             hash_content=_hash_or_nothing,
             covered=lambda uri, origin: any(root.covers(uri, origin) for root in listing.roots),
             max_delete=self.settings.max_delete,

@@ -60,11 +60,12 @@ def list_rejects(location: IndexLocation) -> list[RejectedInput]:
         entries = read_entries(reader)
     finally:
         reader.close()
-    rejects = [_shown(reject) for entry in entries.values() for reject in entry.rejects]
+    rejects = [rejected_input(reject) for entry in entries.values() for reject in entry.rejects]
     return sorted(rejects, key=lambda reject: (reject.error, reject.video, reject.start_seconds or 0.0))
 
 
-def _shown(reject: Reject) -> RejectedInput:
+def rejected_input(reject: Reject) -> RejectedInput:
+    """A reject as scripts see it."""
     return RejectedInput(
         id=reject.id,
         video=shown(reject.uri),

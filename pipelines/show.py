@@ -98,19 +98,5 @@ def show_videos(rows: Sequence[Mapping[str, Any]], *, everything: bool) -> None:
         console.print(f"... and {len(rows) - len(shown)} more (--all shows them)", style="dim")
 
 
-def show_rejects(rejects: Sequence[Mapping[str, Any]]) -> None:
-    """A line a reject, with its reason below."""
-    console = out()
-    for reject in rejects:
-        span = "" if reject["start_seconds"] is None else f" at {clock(reject['start_seconds'])}"
-        console.print(
-            Text.assemble((_clean(reject["video"]), "bold"), f"{span}  {reject['error']} in {reject['stage']}")
-        )
-        again = "; tried again on the next run" if reject["transient"] else ""
-        console.print(Text(f"    {_clean(reject['message'])}{again}"))
-    if not rejects:
-        err().print("no rejects")
-
-
 def _shortened(text: str, longest: int = 160) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3].rstrip()}..."

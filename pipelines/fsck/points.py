@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from pipelines.fsck.books import Version
+from pipelines.fsck.books import Books, Version
 from pipelines.fsck.problem import EMBED_AGAIN, REPAIR, Problem
 from transforms.errors import BadVectors
 from transforms.index.checks import check_points
@@ -59,14 +59,15 @@ def read_clips(reader: Reader) -> Points:
     return points
 
 
-def read_wholes(reader: Reader, points: Points, entries: Mapping[str, LedgerEntry], *, counted: bool) -> None:
-    """Look at the points of whole videos; `counted` compares them with the clips too."""
+def read_wholes(reader: Reader, points: Points, books: Books, *, counted: bool) -> None:
+    """Look at the points of whole videos; `counted` compares them with the ledger and the clips too."""
     for some in _batched(reader.scroll(_kind(WHOLE), vectors=True, batch=_BATCH)):
         bad = dict(_bad_vectors(some, reader.schema))
         for point in some:
             uri = str(point.payload.get("uri", ""))
-            entry = entries.get(uri)
-            wrong = _whole_problem(point, entry, points.tallies.get(uri, {}), counted=counted)
+            entry = books.entries.get(uri)
+            known = counted and uri not in books.unreadable
+            wrong = _whole_problem(point, entry, points.tallies.get(uri, {}), counted=known)
             if point.id in bad and wrong is None:
                 wrong = _stale(point, bad[point.id].sentence)
             if wrong is not None:

@@ -181,7 +181,7 @@ def _points(reader: Reader, location: IndexLocation, schema: Schema, *, busy: bo
     """
     books = read_books(reader)
     points = read_clips(reader)
-    read_wholes(reader, points, books.entries, counted=not busy)
+    read_wholes(reader, points, books, counted=not busy)
     problems = [*books.problems, *points.problems]
     if not busy:
         problems += videos_compared(books, points, schema.recipe, _is_here)
