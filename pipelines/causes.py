@@ -24,7 +24,7 @@ from transforms.write.commit import may_be_mended
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
 _PATH = re.compile(r"(?<!\w)~?(?:/[^/\s:,;'\"()]+)+/?")
-_NUMBER = re.compile(r"\b0x[0-9a-f]+\b|(?<![a-zA-Z_])\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"\b0x[0-9a-f]+\b|(?<![\w.])\d+(?:\.\d+)?")
 
 
 @dataclass(frozen=True, slots=True)

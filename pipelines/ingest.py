@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.confidence import calibrate
 from pipelines.rejects import rejects_path, write_rejects
+from pipelines.searchable import note_searchable, prove_committed
 from pipelines.settings import IngestSettings
 from pipelines.summary import IngestSummary, summarise
 from transforms import heap, interrupt, progress
@@ -31,7 +32,7 @@ from transforms.records import LedgerEntry, VideoRef, Work
 from transforms.remove import remove_videos
 from transforms.source import Listing, list_videos
 from transforms.uris import path_of_uri
-from transforms.write.commit import commit_leftovers, sweep
+from transforms.write.commit import commit_leftovers, now, sweep
 from transforms.write.copies import copy_video, relabel
 from transforms.write.whole import add_missing
 
@@ -130,6 +131,7 @@ class _Run:
     def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe) -> None:
         self.settings, self.location, self.recipe = settings, location, recipe
         self.store: VectorStore = open_writer(location, recipe.schema())
+        self.began = now()
 
     def close(self) -> None:
         self.store.close()
@@ -232,6 +234,7 @@ class _Run:
             while not over.wait(self.settings.publish_every_seconds):
                 try:
                     publish(self.location, self.store, optimize=False)
+                    self._prove_searchable(())
                 except ReelvecError as error:
                     progress.listener().message(f"could not publish, will try again: {error}")
 
@@ -259,10 +262,20 @@ class _Run:
         self.store.flush()
         publish(self.location, self.store, optimize=False)  # what is there can be found now
         mark_published(self.location)
+        self._prove_searchable([*(work.video.uri for work in plan.to_embed), *(one.video.uri for one in plan.copies)])
         clips = self.store.count(Where((Equals("kind", "clip"),)))
         if clips >= OPTIMIZE_FROM_CLIPS and not interrupt.requested():
             progress.listener().message(f"building graphs over {clips} clips; searches answer meanwhile")
             publish(self.location, self.store, optimize=True)
+
+    def _prove_searchable(self, uris: Sequence[str]) -> None:
+        """Readers find what became visible, and when that was is noted; `uris` are the run's videos, for a server."""
+        if self.location.kind == "edge":
+            missed = note_searchable(self.location, committed_before=self.began)
+        else:
+            missed = prove_committed(self.location, uris)
+        for entry in missed:
+            progress.listener().message(f"committed, and yet no search finds it; `reelvec fsck` says more: {entry.uri}")
 
     def _calibrate(self) -> None:
         """Find out what chance is worth on what the index holds now; a search can do without."""

@@ -68,7 +68,8 @@ def show_status(report: Mapping[str, Any], *, everything: bool) -> None:
     """The videos of an index, then what is true of all of it."""
     show_videos(report["videos"], everything=everything)
     totals = ", ".join(f"{count} {name}" for name, count in report["totals"].items())
-    for name, value in {**report, "videos": None, "totals": totals}.items():
+    left = ", ".join(report.get("left", ()))
+    for name, value in {**report, "videos": None, "totals": totals, "left": left}.items():
         if value not in (None, ""):
             out().print(Text(f"{name.replace('_', ' ')}: {_clean(str(value))}"))
 

@@ -25,8 +25,8 @@ def reject_probe(store, name, *, message="cannot be read", transient=False, cont
     return video
 
 
-def plan_of(place: Place, video: VideoRef):
-    entry = place.entry(video.uri)
+def plan_of(held: Place, video: VideoRef):
+    entry = held.entry(video.uri)
     return plan_work([video], {video.uri: entry}, hash_content=lambda _: "NOW", covered=lambda *_: True)
 
 
