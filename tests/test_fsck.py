@@ -454,3 +454,32 @@ def test_a_server_index_that_lost_its_alias_or_a_payload_index_gets_it_again(qdr
             if held.name.startswith(location.name):
                 client.delete_collection(held.name)
         client.close()
+
+
+def test_an_index_of_an_older_program_opens_and_lacks_nothing(folder):
+    needed = {"kind", "format", "uri", "size_bytes", "version", "state", "content", "recipe", "live_content", "clips"}
+    with folder.change() as store:
+        payload = entry_payload(read_entry(store, folder.a))
+        store.upsert([ClipPoint(stable_id("video", folder.a), {}, {k: v for k, v in payload.items() if k in needed})])
+    manifest = folder.location.path / "reelvec.json"
+    held = json.loads(manifest.read_text())
+    held["schema"]["dense"] = [{"name": "frame", "dimensions": 4}]
+    manifest.write_text(json.dumps({"format": held["format"], "schema": held["schema"]}))
+    index = str(folder.location.path)
+    assert {video["clips"] for video in json.loads(reelvec("status", "--json", "--index", index)[1])["videos"]} == {6}
+    folder.mended({"whole_stale"})  # the older entry does not say how long the video is
+    with folder.change() as store:
+        write(store, [result(segment) for segment in segments(version="2", content="B")])
+    assert folder.entry(folder.a).live_content == "B" and folder.found() == set()
+
+
+def test_a_ledger_of_a_newer_program_is_refused_in_the_same_words(folder):
+    with folder.change() as store:
+        entry = read_entry(store, folder.a)
+        store.upsert([ClipPoint(entry.id, {}, {**entry_payload(entry), "format": 2})])
+    index = str(folder.location.path)
+    for command in (("status",), ("dlq", "list"), ("forget", folder.a)):
+        code, _, err = reelvec(*command, "--index", index)
+        assert code == 2 and "use a newer Reelvec" in err, command
+    code, out, _ = reelvec("fsck", "--json", "--index", index)
+    assert code == WORK and [problem["cure"] for problem in json.loads(out)["problems"]] == ["use a newer Reelvec"]

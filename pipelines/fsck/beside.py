@@ -15,9 +15,13 @@ _PUBLISHES = f"{REPAIR} publishes the index anew"
 def pointer_compared(location: IndexLocation) -> Iterator[Problem]:
     """Whether CURRENT names a version that readers can open."""
     version = current_version(location)
-    if version is None:
-        return
-    if damage := damage_of(location, version):
+    damage = damage_of(location, version) if version is not None else ""
+    while damage and version != (
+        now := current_version(location)
+    ):  # another was published while this one was looked at
+        version = now
+        damage = damage_of(location, version) if version is not None else ""
+    if damage and version is not None:
         kind = "version_damaged" if version.is_dir() else "current_dangling"
         sentence = f"CURRENT names a version that searches cannot use: {version}: {damage}"
         if has_live(location):
