@@ -20,6 +20,7 @@ from pipelines.cli_dlq import dlq
 from pipelines.cli_encoders import encoders, weights
 from pipelines.cli_evaluate import evaluate
 from pipelines.cli_fit import fit
+from pipelines.cli_fsck import fsck_command
 from pipelines.cli_ingest import ingest_command
 from pipelines.cli_options import (
     DEFAULT_INDEX,
@@ -99,6 +100,7 @@ app.command("encoders")(encoders)
 app.command("evaluate")(evaluate)
 app.command("plan")(plan_command)
 app.command("reindex")(reindex_command)
+app.command("fsck")(fsck_command)
 app.command("search")(search)
 app.command("train-fusion")(train_fusion_command)
 
@@ -117,14 +119,19 @@ def main_options(
 def status(
     index: Index = DEFAULT_INDEX,
     everything: Annotated[bool, typer.Option("--all", help="List every video, however many.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only what became searchable since: 1h, 2d, yesterday or an ISO time.", metavar="TIME"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what an index holds, video by video."""
     from pipelines.show import show_status
     from pipelines.status import status as read_status
+    from pipelines.times import parse_since
     from transforms.index.location import IndexLocation
 
-    report = asdict(read_status(IndexLocation.parse(index)))
+    report = asdict(read_status(IndexLocation.parse(index), since=parse_since(since) if since is not None else None))
     if as_json:
         print_json(report)
     else:

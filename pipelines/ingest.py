@@ -13,6 +13,7 @@ from pipelines.estimates import check_room_for
 from pipelines.planning import plan_run
 from pipelines.rejects import rejects_path, write_rejects
 from pipelines.run_log import Spent, recorded
+from pipelines.searchable import note_searchable, prove_committed
 from pipelines.settings import IngestSettings
 from pipelines.summary import IngestSummary, outcome, summarise
 from transforms import heap, interrupt, progress
@@ -30,7 +31,7 @@ from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, Work
 from transforms.remove import remove_videos
 from transforms.source import list_videos
-from transforms.write.commit import commit_leftovers, sweep
+from transforms.write.commit import commit_leftovers, now, sweep
 from transforms.write.copies import copy_video, relabel
 from transforms.write.whole import add_missing
 
@@ -133,6 +134,7 @@ class _Run:
     def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe) -> None:
         self.settings, self.location, self.recipe = settings, location, recipe
         self.store: VectorStore = open_writer(location, recipe.schema())
+        self.began = now()
 
     def close(self) -> None:
         self.store.close()
@@ -213,6 +215,7 @@ class _Run:
             while not over.wait(self.settings.publish_every_seconds):
                 try:
                     publish(self.location, self.store, optimize=False)
+                    self._prove_searchable(())
                 except ReelvecError as error:
                     progress.listener().message(f"could not publish, will try again: {error}")
 
@@ -240,6 +243,7 @@ class _Run:
         self.store.flush()
         publish(self.location, self.store, optimize=False)  # what is there can be found now
         mark_published(self.location)
+        self._prove_searchable([*(work.video.uri for work in plan.to_embed), *(one.video.uri for one in plan.copies)])
         clips = self.store.count(Where((Equals("kind", "clip"),)))
         if clips >= OPTIMIZE_FROM_CLIPS and not interrupt.requested():
             progress.listener().message(f"building graphs over {clips} clips; searches answer meanwhile")
@@ -249,6 +253,15 @@ class _Run:
         """The URIs of those videos that have an outcome; what is stored of the others is gone on from."""
         entries = read_some(self.store, [each.video.uri for each in work])
         return [each.video.uri for each in work if outcome(each.video, entries.get(each.video.uri)) != "deferred"]
+
+    def _prove_searchable(self, uris: Sequence[str]) -> None:
+        """Readers find what became visible, and when that was is noted; `uris` are the run's videos, for a server."""
+        if self.location.kind == "edge":
+            missed = note_searchable(self.location, committed_before=self.began)
+        else:
+            missed = prove_committed(self.location, uris)
+        for entry in missed:
+            progress.listener().message(f"committed, and yet no search finds it; `reelvec fsck` says more: {entry.uri}")
 
     def _calibrate(self) -> None:
         """Find out what chance is worth on what the index holds now; a search can do without."""

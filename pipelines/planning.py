@@ -1,7 +1,7 @@
 """What a run would do and why: listing, ledger, receipts and the plan, the same for a run and for a dry run."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
     again = set(settings.retry_rejects)
     plan = plan_work(
         listing.videos,
-        {uri: _retried(entry) if uri in again else entry for uri, entry in ledger.items()} if again else ledger,
+        _as_asked(ledger, again) if again else ledger,
         hash_content=_unless_it_changes(content_of),
         hash_sparse=_unless_it_changes(sparse_content_of),
         covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
@@ -114,6 +114,15 @@ def _as_before(video: VideoRef, ledger: Mapping[str, LedgerEntry]) -> VideoRef:
     """A file that is named again keeps the origin and the metadata that it came with."""
     entry = ledger.get(video.uri)
     return video if entry is None else replace(video, origin=entry.origin, metadata=entry.metadata)
+
+
+def _as_asked(ledger: Mapping[str, LedgerEntry], again: Collection[str]) -> dict[str, LedgerEntry]:
+    """The ledger of a run that tries some videos again; of them, one that was dropped is taken up as if it were new."""
+    return {
+        uri: _retried(entry) if uri in again else entry
+        for uri, entry in ledger.items()
+        if uri not in again or entry.state != "dropped"
+    }
 
 
 def _retried(entry: LedgerEntry) -> LedgerEntry:

@@ -21,7 +21,7 @@ class Plan:
     copies: tuple[CopyOf, ...] = ()
     unchanged: tuple[VideoRef, ...] = ()
     rejected: tuple[VideoRef, ...] = ()  # known rejects, not tried again
-    skipped: tuple[VideoRef, ...] = ()  # known to hold no media, or forgotten by the user
+    skipped: tuple[VideoRef, ...] = ()  # known to hold no media, or forgotten or dropped by the user
     updated: tuple[LedgerEntry, ...] = ()  # same bytes, other time stamp, origin or metadata: entries to write
     relabelled: tuple[LedgerEntry, ...] = ()  # those of `updated` whose metadata changed: payloads to write
     gone: tuple[LedgerEntry, ...] = ()
@@ -93,7 +93,8 @@ def plan_work(
             sorted_out.work.append(Work(video, content))
 
     moved_uris = {copy.source_uri for copy in sorted_out.copies if copy.moved}
-    check_deletions(len([entry for entry in gone if entry.uri not in moved_uris]), len(ledger), max_delete)
+    lost = [entry for entry in gone if entry.uri not in moved_uris and entry.state != "dropped"]
+    check_deletions(len(lost), len(ledger), max_delete)
     done = receipts or {}
     return Plan(
         to_embed=tuple(replace(work, done=tuple(sorted(done.get(work.video.uri, ())))) for work in sorted_out.work),
@@ -141,7 +142,7 @@ class _Sorted:
         if retry or (entry.state == "skipped" and video.expected):
             self.work.append(Work(video, entry.content, entry.attempts + 1 if retry else 1))
             return
-        if entry.state == "skipped":
+        if entry.state in ("skipped", "dropped"):
             self.skipped.append(video)
         elif entry.state in ("rejected", "quarantined"):
             self.rejected.append(video)

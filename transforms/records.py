@@ -316,7 +316,7 @@ class Reject:
     """Why one input, or a stretch of it, could not be indexed. Holds no media bytes."""
 
     uri: str
-    stage: Literal["probe", "decode", "encode"]
+    stage: Literal["probe", "decode", "encode", "store"]  # store: what was stored of it was damaged
     error: str  # class name
     message: str
     transient: bool  # whether a later run tries again
@@ -384,8 +384,8 @@ class SegmentResult:
 
 #: committed: all of it is searchable; partial: what could be read is; rejected: nothing could be;
 #: quarantined: the decoder crashed on it too often; skipped: no media inside and none was promised;
-#: forgotten: taken out by the user and kept out.
-VideoState = Literal["committed", "partial", "rejected", "quarantined", "skipped", "forgotten"]
+#: forgotten: taken out by the user and kept out; dropped: its rejects are, and it stays out until its bytes change.
+VideoState = Literal["committed", "partial", "rejected", "quarantined", "skipped", "forgotten", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)

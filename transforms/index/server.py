@@ -147,7 +147,7 @@ _WRITE: dict[str, Any] = {"wait": True, "ordering": models.WriteOrdering.STRONG}
 
 def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
     """The collection of this recipe behind the alias; created with it where there is none."""
-    client = _connect(location)
+    client = connect(location)
     try:
         shown = str(location)
         collection = _collection_of(client, location)
@@ -164,7 +164,7 @@ def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
 
 def open_server_reader(location: IndexLocation) -> ServerStore:
     """The collection that the alias names now; raises MissingIndex where there is none."""
-    client = _connect(location)
+    client = connect(location)
     try:
         collection = _collection_of(client, location)
         if collection is None:
@@ -175,7 +175,8 @@ def open_server_reader(location: IndexLocation) -> ServerStore:
         raise
 
 
-def _connect(location: IndexLocation) -> QdrantClient:
+def connect(location: IndexLocation) -> QdrantClient:
+    """A client of the server; nothing is asked of it yet. Raises UsageError for a key over plain http."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")  # loopback only
         return QdrantClient(

@@ -98,7 +98,9 @@ def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
     for (uri, content, _), receipts in by_video.items():
         entry = read_entry(store, uri)
         if entry is not None and entry.content == content and entry.attempts >= receipts[0].attempts:
-            if entry.live_content == content and all(receipt.outcome != "rejected" for receipt in receipts):
+            if not may_be_mended(entry):  # killed between the ledger entry and what goes after it
+                _drop_receipts(store, entry)
+            elif entry.live_content == content and all(receipt.outcome != "rejected" for receipt in receipts):
                 delete_receipts(store, uri, content=content)
         elif len(receipts) == receipts[0].count:
             complete.append(receipts)
@@ -127,10 +129,15 @@ def commit_videos(store: VectorStore, complete: Sequence[Sequence[Receipt]]) -> 
         write_entries(store, entries)
     for entry in entries:
         if not may_be_mended(entry):
-            delete_receipts(store, entry.uri, content=entry.content)
-            if entry.live_content != entry.content:
-                store.delete(_version_of(entry))
+            _drop_receipts(store, entry)
     return entries
+
+
+def _drop_receipts(store: VectorStore, entry: LedgerEntry) -> None:
+    """Delete what nothing waits for once a version is settled: its receipts, and its clips where others stay live."""
+    if entry.live_content != entry.content:
+        store.delete(clips_of(entry.uri, Equals("content", entry.content)))
+    delete_receipts(store, entry.uri, content=entry.content)
 
 
 def may_be_mended(entry: LedgerEntry) -> bool:
