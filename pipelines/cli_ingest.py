@@ -30,6 +30,7 @@ from transforms.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelines.lines import LineProgress
+    from pipelines.settings import IngestSettings
 
 
 def ingest_command(
@@ -89,18 +90,10 @@ def ingest_command(
 
 def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -> None:
     """Run an ingest with progress, tell what it did, and exit with the code that scripts rely on."""
-    from pydantic import ValidationError
-
     from pipelines.ingest import ingest
     from pipelines.lines import summary_lines
-    from pipelines.settings import IngestSettings
 
-    try:
-        settings = IngestSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
-        raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
+    settings = settings_of(given)
     bar = progress_shown()
     with stopping_in_order():
         bar.start()
@@ -121,6 +114,20 @@ def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) ->
         raise typer.Exit(REJECTS)
 
 
+def settings_of(given: dict[str, Any]) -> "IngestSettings":
+    """Settings from options, without those that were not given (None); raises UsageError, naming the option."""
+    from pydantic import ValidationError
+
+    from pipelines.settings import IngestSettings
+
+    try:
+        return IngestSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
+        raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
+
+
 def progress_shown() -> "LineProgress":
     """A bar where a person looks on, a line now and then elsewhere."""
     if sys.stderr.isatty():
@@ -134,7 +141,7 @@ def progress_shown() -> "LineProgress":
 
 @contextmanager
 def stopping_in_order() -> Iterator[None]:
-    """Ctrl-C once: finish what is in flight. Twice: end now; decoders die with their parent."""
+    """Ctrl-C or SIGTERM once: finish what is in flight. Twice: end now; decoders die with their parent."""
     from transforms import interrupt
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -146,8 +153,9 @@ def stopping_in_order() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.confidence import calibrate
 from pipelines.rejects import rejects_path, write_rejects
 from pipelines.settings import IngestSettings
+from pipelines.settling import Settling
 from pipelines.summary import IngestSummary, summarise
 from transforms import heap, interrupt, progress
 from transforms.content import check_unchanged, content_of
@@ -25,7 +26,7 @@ from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
-from transforms.plan import Plan, plan_work
+from transforms.plan import Plan, leave, plan_work
 from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, VideoRef, Work
 from transforms.remove import remove_videos
@@ -63,10 +64,13 @@ def build(root: "beam.Pipeline", work: Sequence[Work], settings: IngestSettings,
     return receipts, rejected
 
 
-def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None) -> IngestSummary:
+def ingest(
+    settings: IngestSettings, *, listen: progress.Progress | None = None, settling: Settling | None = None
+) -> IngestSummary:
     """Make the index true for these sources. Raises UsageError before anything starts, Outage in between.
 
-    Whatever was committed before an Outage stays; the next run goes on from there.
+    Whatever was committed before an Outage stays; the next run goes on from there. `settling` knows of the
+    files that are still being written; they count as deferred.
     """
     started = time.monotonic()
     heap.share_heaps()  # before Beam and the models start threads of their own
@@ -80,7 +84,7 @@ def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None)
         list_videos(settings.sources, manifest=settings.manifest)
     with writing(location, command=settings.command, wait=settings.wait):
         check_free_space(location, settings.min_free_megabytes)
-        run = _Run(settings, location, recipe)
+        run = _Run(settings, location, recipe, settling or Settling(0.0))
         try:
             return run.run(started)
         finally:
@@ -127,8 +131,8 @@ def check_free_space(location: IndexLocation, min_free_megabytes: int) -> None:
 class _Run:
     """The steps of one run over one open store."""
 
-    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe) -> None:
-        self.settings, self.location, self.recipe = settings, location, recipe
+    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe, settling: Settling) -> None:
+        self.settings, self.location, self.recipe, self.settling = settings, location, recipe, settling
         self.store: VectorStore = open_writer(location, recipe.schema())
 
     def close(self) -> None:
@@ -180,14 +184,16 @@ class _Run:
             if receipt.outcome != "rejected":
                 receipts[receipt.uri].add((receipt.content, receipt.index))
         again = set(self.settings.retry_rejects)
-        return plan_work(
+        growing = self.settling.growing(listing.videos, ledger)
+        plan = plan_work(
             listing.videos,
             {uri: _retried(entry) if uri in again else entry for uri, entry in ledger.items()},
-            hash_content=_hash_or_nothing,
+            hash_content=lambda video: "" if video.uri in growing else _hash_or_nothing(video),
             covered=lambda uri, origin: any(root.covers(uri, origin) for root in listing.roots),
             max_delete=self.settings.max_delete,
             receipts=receipts,
         )
+        return leave(plan, growing) if growing else plan
 
     def _embed(self, work: Sequence[Work]) -> int:
         """Run the pipeline; gives the number of clips that it wrote.
