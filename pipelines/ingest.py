@@ -150,7 +150,7 @@ class _Run:
         )
         if self.settings.command == "dlq replay":
             listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))
-        plan = self._plan(listing, ledger)
+        plan = leave(self._plan(listing, ledger), self.settling.growing(listing.videos, ledger))
         if not plan.empty:
             mark_unpublished(self.location)
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
@@ -184,16 +184,14 @@ class _Run:
             if receipt.outcome != "rejected":
                 receipts[receipt.uri].add((receipt.content, receipt.index))
         again = set(self.settings.retry_rejects)
-        growing = self.settling.growing(listing.videos, ledger)
-        plan = plan_work(
+        return plan_work(
             listing.videos,
             {uri: _retried(entry) if uri in again else entry for uri, entry in ledger.items()},
-            hash_content=lambda video: "" if video.uri in growing else _hash_or_nothing(video),
+            hash_content=_hash_or_nothing,
             covered=lambda uri, origin: any(root.covers(uri, origin) for root in listing.roots),
             max_delete=self.settings.max_delete,
             receipts=receipts,
         )
-        return leave(plan, growing) if growing else plan
 
     def _embed(self, work: Sequence[Work]) -> int:
         """Run the pipeline; gives the number of clips that it wrote.

@@ -45,7 +45,12 @@ def rounds_of(box, count, **options):
 def test_each_round_takes_up_what_is_new_and_loads_no_model_again(box, monkeypatch):
     loads = []
     really_load = registry._load
-    monkeypatch.setattr(registry, "_load", lambda *given: loads.append(given) or really_load(*given))
+
+    def counted(*given):
+        loads.append(given)
+        return really_load(*given)
+
+    monkeypatch.setattr(registry, "_load", counted)
     rounds = rounds_of(box, 4)
     assert next(rounds).summary.videos_found == 0
     render(box.corpus / "a.mp4", colour="red")
@@ -213,7 +218,8 @@ def test_a_request_for_good_outlasts_the_start_of_a_run():
 def test_a_round_takes_up_no_more_than_its_budget_and_the_next_follows_at_once(box):
     for number, colour in enumerate(("red", "blue", "green")):
         render(box.corpus / f"{number}.mp4", colour=colour)
-    settings = IngestSettings(sources=(str(box.corpus),), index=str(box.index), max_videos=2)
+    budget = {"max_videos": 2}
+    settings = IngestSettings(sources=(str(box.corpus),), index=str(box.index), **budget)
     rounds = watch(settings, every_seconds=3600, stop=threading.Event(), settle_seconds=0.0, rounds=2)
     first = next(rounds)
     assert (first.summary.videos_indexed, first.pause_seconds) == (2, GAP_SECONDS)

@@ -1,12 +1,14 @@
-"""One question for the stages of this process: has the user asked to stop?
+"""One question for the stages of this process: has the user asked to stop, or is the run's time over?
 
-A stopped run starts no new segment, finishes what is in flight and ends in order.
+A stopped run starts no new segment, finishes what is in flight and ends in order. One whose time is over has not
+failed: it also copies, removes and publishes what it planned.
 Workers in other processes never see the request: their runner cancels them.
-Signal handlers ask, so what they set is a plain name: a lock could be held by the code that they interrupt.
+Signal handlers ask, so these are plain names: a lock could be held by the very code that a handler interrupts.
 """
 
 _requested = False
 _for_good = False
+_time_is_over = False
 
 
 def request(*, for_good: bool = False) -> None:
@@ -22,7 +24,18 @@ def requested() -> bool:
 
 
 def reset(*, for_good: bool = False) -> None:
-    """Forget the request; a run calls this before it starts. One for good is forgotten `for_good` only."""
-    global _requested, _for_good
+    """Forget the request and the time; a run calls this before it starts. One for good is forgotten `for_good` only."""
+    global _requested, _for_good, _time_is_over
     _for_good = _for_good and not for_good
-    _requested = False
+    _requested = _time_is_over = False
+
+
+def end_in_time() -> None:
+    """Say that the run has had the time that it was given."""
+    global _time_is_over
+    _time_is_over = True
+
+
+def stopping() -> bool:
+    """Whether no new segment is to be started."""
+    return requested() or _time_is_over
