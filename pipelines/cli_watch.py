@@ -138,7 +138,8 @@ def _failure(one: "Round") -> str:
     error = one.error
     what = str(error) if isinstance(error, ReelvecError) else f"{type(error).__name__}: {error}"
     kind = "did not run" if one.locked else "failed"
-    return f"{kind}: {what}; the next try comes in {lasting(one.pause_seconds)}"
+    then = "" if one.pause_seconds is None else f"; the next try comes in {lasting(one.pause_seconds)}"
+    return f"{kind}: {what}{then}"
 
 
 class _Signals:

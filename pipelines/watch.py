@@ -38,7 +38,7 @@ class Round:
     summary: IngestSummary | None
     error: Exception | None
     growing: int  # files that were left alone because they may still be written to
-    pause_seconds: float
+    pause_seconds: float | None  # None for the last round
 
     @property
     def locked(self) -> bool:
@@ -79,12 +79,15 @@ def watch(
             error, failed = failure, True
             failures += 1
         more = summary is not None and summary.videos_indexed > 0 and summary.videos_deferred > settling.growing_count
-        spent = time.monotonic() - began
-        pause = pause_seconds(every_seconds, spent_seconds=spent, failures=failures if failed else 0, more=more)
-        yield Round(number, summary, error, settling.growing_count, pause)
-        if number == rounds or failures == max_failures or (summary is not None and summary.interrupted):
-            return
-        if interrupt.requested() or stop.wait(pause):
+        pause = pause_seconds(
+            every_seconds,
+            spent_seconds=time.monotonic() - began,
+            failures=failures if failed else 0,
+            more=more,
+        )
+        over = number == rounds or (failed and failures == max_failures) or interrupt.requested() or stop.is_set()
+        yield Round(number, summary, error, settling.growing_count, None if over else pause)
+        if over or interrupt.requested() or stop.wait(pause):
             return
 
 
