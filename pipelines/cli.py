@@ -40,6 +40,7 @@ from pipelines.cli_reindex import reindex_command
 from pipelines.cli_report import report
 from pipelines.cli_search import search
 from pipelines.cli_train import train_fusion_command
+from pipelines.cli_watch import watch_command
 from transforms.errors import IndexLocked, ReelvecError, UsageError
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ app.command("reindex")(reindex_command)
 app.command("fsck")(fsck_command)
 app.command("search")(search)
 app.command("train-fusion")(train_fusion_command)
+app.command("watch")(watch_command)
 
 
 @app.callback(invoke_without_command=True)

@@ -31,6 +31,7 @@ from transforms.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelines.lines import LineProgress
+    from pipelines.settings import IngestSettings
 
 
 def ingest_command(
@@ -90,20 +91,12 @@ def ingest_command(
 
 def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -> None:
     """Run an ingest with progress, tell what it did, and exit with the code that scripts rely on."""
-    from pydantic import ValidationError
-
     from pipelines.ingest import ingest
     from pipelines.lines import ending_line, summary_lines
     from pipelines.run_log import outcome_of
-    from pipelines.settings import IngestSettings
     from pipelines.times import lasting
 
-    try:
-        settings = IngestSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
-        raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
+    settings = settings_of(given)
     bar = progress_shown()
     started = time.monotonic()
     with stopping_in_order():
@@ -132,6 +125,20 @@ def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) ->
         raise typer.Exit(REJECTS)
 
 
+def settings_of(given: dict[str, Any]) -> "IngestSettings":
+    """Settings from options, without those that were not given (None); raises UsageError, naming the option."""
+    from pydantic import ValidationError
+
+    from pipelines.settings import IngestSettings
+
+    try:
+        return IngestSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
+        raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
+
+
 def progress_shown() -> "LineProgress":
     """A bar where a person looks on, a line now and then elsewhere."""
     if sys.stderr.isatty():
@@ -145,7 +152,7 @@ def progress_shown() -> "LineProgress":
 
 @contextmanager
 def stopping_in_order() -> Iterator[None]:
-    """Ctrl-C once: finish what is in flight. Twice: end now; decoders die with their parent."""
+    """Ctrl-C or SIGTERM once: finish what is in flight. Twice: end now; decoders die with their parent."""
     from transforms import interrupt
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -157,8 +164,9 @@ def stopping_in_order() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -15,6 +15,7 @@ from pipelines.rejects import rejects_path, write_rejects
 from pipelines.run_log import Spent, recorded
 from pipelines.searchable import note_searchable, prove_committed
 from pipelines.settings import IngestSettings
+from pipelines.settling import Settling
 from pipelines.summary import IngestSummary, outcome, summarise
 from transforms import heap, interrupt, progress
 from transforms.encoders import light, spending
@@ -26,7 +27,7 @@ from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
-from transforms.plan import Plan
+from transforms.plan import Plan, leave
 from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, Work
 from transforms.remove import remove_videos
@@ -63,10 +64,13 @@ def build(root: "beam.Pipeline", work: Sequence[Work], settings: IngestSettings,
     return receipts, rejected
 
 
-def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None) -> IngestSummary:
+def ingest(
+    settings: IngestSettings, *, listen: progress.Progress | None = None, settling: Settling | None = None
+) -> IngestSummary:
     """Make the index true for these sources. Raises UsageError before anything starts, Outage in between.
 
-    Whatever was committed before an Outage stays; the next run goes on from there.
+    Whatever was committed before an Outage stays; the next run goes on from there. `settling` knows of the
+    files that are still being written; they count as deferred.
     """
     started = time.monotonic()
     heap.share_heaps()  # before Beam and the models start threads of their own
@@ -82,7 +86,7 @@ def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None)
             list_videos(settings.sources, manifest=settings.manifest)
         with writing(location, command=settings.command, wait=settings.wait):
             check_free_space(location, settings.min_free_megabytes)
-            run = _Run(settings, location, recipe)
+            run = _Run(settings, location, recipe, settling or Settling(0.0))
             record.exists, record.recipe = True, run.store.schema.recipe
             try:
                 record.summary = run.run(started)
@@ -131,8 +135,8 @@ def check_free_space(location: IndexLocation, min_free_megabytes: int) -> None:
 class _Run:
     """The steps of one run over one open store."""
 
-    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe) -> None:
-        self.settings, self.location, self.recipe = settings, location, recipe
+    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe, settling: Settling) -> None:
+        self.settings, self.location, self.recipe, self.settling = settings, location, recipe, settling
         self.store: VectorStore = open_writer(location, recipe.schema())
         self.began = now()
 
@@ -144,6 +148,7 @@ class _Run:
         commit_leftovers(self.store)
         planned = plan_run(self.store, self.location, self.settings)
         listing, ledger, plan = planned.listing, planned.ledger, planned.plan
+        plan = leave(plan, self.settling.growing(listing.videos, ledger))
         work = taken_up(plan.to_embed, order=self.settings.order, max_videos=self.settings.max_videos)
         check_room_for(self.location, self.store.schema, ledger, work, self.settings.min_free_megabytes)
         if not plan.empty:

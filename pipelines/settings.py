@@ -34,4 +34,4 @@ class IngestSettings(BaseSettings):
     order: Literal["newest", "oldest", "smallest", "listed"] = "listed"  # in which videos are taken up
     max_videos: int | None = Field(default=None, ge=0)  # to embed in one run; the rest is left to the next one
     max_hours: float | None = Field(default=None, gt=0.0)  # after which no new segment is started
-    command: Literal["ingest", "reindex", "dlq replay"] = "ingest"
+    command: Literal["ingest", "reindex", "dlq replay", "watch"] = "ingest"

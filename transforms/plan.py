@@ -25,6 +25,7 @@ class Plan:
     updated: tuple[LedgerEntry, ...] = ()  # same bytes, other time stamp, origin or metadata: entries to write
     relabelled: tuple[LedgerEntry, ...] = ()  # those of `updated` whose metadata changed: payloads to write
     gone: tuple[LedgerEntry, ...] = ()
+    growing: tuple[VideoRef, ...] = ()  # still written to, as far as can be seen: left to a later run
 
     @property
     def empty(self) -> bool:
@@ -105,6 +106,20 @@ def plan_work(
         updated=tuple(sorted_out.updated),
         relabelled=tuple(sorted_out.relabelled),
         gone=gone,
+    )
+
+
+def leave(plan: Plan, growing: Collection[str]) -> Plan:
+    """The plan without the videos of these URIs; what they may have been moved from is not gone yet."""
+    taken_up = (*(work.video for work in plan.to_embed), *(copy.video for copy in plan.copies))
+    left = tuple(video for video in taken_up if video.uri in growing)
+    sizes = {video.size_bytes for video in left}
+    return replace(
+        plan,
+        to_embed=tuple(work for work in plan.to_embed if work.video.uri not in growing),
+        copies=tuple(copy for copy in plan.copies if copy.video.uri not in growing),
+        gone=tuple(entry for entry in plan.gone if entry.size_bytes not in sizes),
+        growing=left,
     )
 
 
