@@ -31,4 +31,5 @@ class IngestSettings(BaseSettings):
     min_free_megabytes: int = Field(default=1024, ge=0)
     retry_rejects: tuple[str, ...] = ()  # URIs whose rejects are tried again whatever they say
     beam_options: tuple[str, ...] = ()  # e.g. --runner=PortableRunner --job_endpoint=...; in-process when empty
+    archive: Path | None = None  # a folder of Parquet files that every run brings up to date
     command: Literal["ingest", "dlq replay"] = "ingest"
