@@ -115,11 +115,11 @@ def _points(archive: Archive, wanted: dict[str, int]) -> Iterator[list[ClipPoint
             yield to_points(batch, archive.schema)
 
 
-def newest_rows(archive: Archive, run: int, uris: Any) -> Iterator[Any]:
-    """The rows of a run that belong to these videos, in record batches."""
+def newest_rows(archive: Archive, run: int, uris: Any, *, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """The rows of a run that belong to these videos, in record batches; all columns, or these and `uri`."""
     for path in points_files(archive, run):
         with pq.ParquetFile(path, pre_buffer=False) as file:
-            for batch in file.iter_batches(batch_size=GROUP_ROWS):
+            for batch in file.iter_batches(batch_size=GROUP_ROWS, columns=columns):
                 chosen = pc.is_in(batch.column("uri"), value_set=uris)
                 kept = batch if pc.all(chosen).as_py() else batch.filter(chosen)
                 if kept.num_rows:

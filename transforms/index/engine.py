@@ -159,14 +159,16 @@ def _vector_in(vector: Any) -> Vector:
     if isinstance(vector, edge.SparseVector):
         return SparseVector(np.array(vector.indices, np.uint32), np.array(vector.values, np.float32))
     if vector and isinstance(vector[0], list):  # of a multivector
-        return np.stack([_floats(row) for row in vector])
-    return _floats(vector)
+        return _floats(vector).reshape(len(vector), -1)
+    return _floats([vector])
 
 
-def _floats(values: list[float]) -> Float32:
-    """A list of floats as an array; packing takes two thirds of the time of np.array."""
-    packed = bytearray(4 * len(values))
-    _packing(len(values)).pack_into(packed, 0, *values)
+def _floats(rows: list[list[float]]) -> Float32:
+    """Lists of floats of one length as one flat array; packing takes two thirds of the time of np.array."""
+    packing = _packing(len(rows[0]))
+    packed = bytearray(packing.size * len(rows))
+    for place, row in enumerate(rows):
+        packing.pack_into(packed, packing.size * place, *row)
     return np.frombuffer(packed, np.float32)
 
 
