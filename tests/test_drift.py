@@ -11,13 +11,19 @@ from pipelines.cli import app
 from pipelines.drift import MOVED, OTHER, SAME, drift_report, verdict
 from pipelines.drift_sides import side_of
 from tests.modality_index import beside, make_index, unit, words
+from transforms.fuse import lay_out
 from transforms.index.location import IndexLocation
+from transforms.recipe import load_recipe
 
 VIDEOS, CLIPS = 12, 8
 
 
+RECIPE = load_recipe("offline")
+
+
 def plain(video, clip):
     vectors = {"frame": beside(unit(1, video), 2, video, clip), "words": words(video, 100 + clip)}
+    vectors["clip"] = lay_out({"frame": vectors["frame"]}, RECIPE)
     return vectors | ({"transcript": unit(3, video, clip)} if clip % 2 else {})
 
 
@@ -68,6 +74,7 @@ def test_the_verdict_is_on_the_vector_that_changed_alone(indexes, other, said):
     found = report(indexes, "plain", other)
     assert {name: own["verdict"] for name, own in found.vectors.items() if own["clips"]} == {
         "frame": said,
+        "clip": SAME,
         "transcript": SAME,
         "words": SAME,
     }

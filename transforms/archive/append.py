@@ -68,8 +68,8 @@ def append(archive: Archive, reader: Reader, entries: Mapping[str, LedgerEntry])
     with PointFiles(archive.points_of(run), columns) as files:
         for points in _pages(_points(reader, wanted, every=len(wanted) > len(entries) // 2)):
             files.write(to_batch(points, columns, archive.schema))
-            counted.update(point.payload["uri"] for point in points)
-            clips.update(point.payload["uri"] for point in points if point.payload["kind"] == CLIP)
+            counted.update([point.payload["uri"] for point in points])
+            clips.update([point.payload["uri"] for point in points if point.payload["kind"] == CLIP])
     left = {uri for uri, entry in wanted.items() if clips[uri] != entry.clips}
     rows = [_row(entries[uri], texts[uri], run, counted[uri], kept.get(uri)) for uri in changed if uri not in left]
     rows += [_deleted(uri, state.videos[uri]) for uri in gone]

@@ -27,6 +27,7 @@ COUNTS = ("clip_index",)
 #: Values that repeat from row to row.
 DICTIONARY = ("kind", "uri", "video_id", "content", "recipe")
 
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 _FLOATS, _NUMBERS = pa.list_(pa.float32()), pa.list_(pa.uint32())
 _MANY = pa.list_(_FLOATS)
 _SPARSE = pa.struct([("indices", _NUMBERS), ("values", _FLOATS)])
@@ -48,11 +49,10 @@ def to_batch(points: Sequence[ClipPoint], columns: pa.Schema, schema: Schema) ->
     """One row a point."""
     payloads = [point.payload for point in points]
     arrays = [pa.array([point.id for point in points], pa.string())]
-    arrays += [pa.array([_text(payload.get(name)) for payload in payloads], pa.string()) for name in TEXTS]
+    arrays += [pa.array([payload.get(name) for payload in payloads], pa.string()) for name in TEXTS]
     arrays += [pa.array([payload.get(name) for payload in payloads], pa.int64()) for name in COUNTS]
     arrays += [pa.array([payload.get(name) for payload in payloads], pa.float64()) for name in NUMBERS]
-    texts = [json.dumps(dict(payload), ensure_ascii=False, allow_nan=False) for payload in payloads]
-    arrays.append(pa.array(texts, pa.string()))
+    arrays.append(pa.array([_JSON.encode(payload) for payload in payloads], pa.string()))
     for vector in schema.dense:
         own = [point.vectors.get(vector.name) for point in points]
         arrays.append(_many(own, vector) if vector.multi else _one(own, vector))
@@ -132,7 +132,3 @@ def _cut(flat: Any, column: Any) -> list[Any]:
     lengths = column.drop_null().value_lengths().to_numpy()
     ends = np.cumsum(lengths)
     return [flat[end - length : end] for end, length in zip(ends.tolist(), lengths.tolist(), strict=True)]
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
