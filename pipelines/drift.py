@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.drift_sides import ClipKey, DriftClip, Side
 from pipelines.neighbours import NEAR, Modality, modalities, overlap
 from transforms.fuse import as_block
-from transforms.records import Float32
+from transforms.records import Float32, SparseVector
 
 if TYPE_CHECKING:
     from pipelines.search import Searcher
@@ -154,7 +154,7 @@ def ask_both(index: "Searcher", against: "Searcher", texts: Sequence[str]) -> di
 
     Asked by reciprocal-rank fusion of all modalities, which leaves no hit out as unlikely.
     """
-    asked = []
+    asked: list[dict[str, Any]] = []
     for text in texts:
         hits = [
             {(hit.video, round(hit.start_seconds * 1000)) for hit in searcher.search(text, by=_BY, limit=NEAR)}
@@ -178,7 +178,7 @@ def _dimensions(side: Side, name: str) -> int | None:
 
 def _directions(name: str, clips: Sequence[DriftClip]) -> Float32:
     """(clips, dimensions) one unit vector a clip; a multivector counts by its mean direction."""
-    rows = np.stack([as_block(clip.clip.vectors[name]) for clip in clips]).astype(np.float32)  # type: ignore[arg-type]
+    rows = np.stack([as_block(clip.clip.vectors[name]) for clip in clips]).astype(np.float32)
     unit: Float32 = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return unit
 
@@ -208,7 +208,8 @@ def _centroid_shift(name: str, index: Side, against: Side) -> float | None:
 
 
 def _norms(name: str, side: Side) -> dict[str, float] | None:
-    rows = [np.atleast_2d(clip.clip.vectors[name]) for clip in _carrying(name, side)]
+    vectors = [clip.clip.vectors[name] for clip in _carrying(name, side)]
+    rows = [np.atleast_2d(vector) for vector in vectors if not isinstance(vector, SparseVector)]
     if not rows:
         return None
     lengths = np.linalg.norm(np.concatenate(rows).astype(np.float64), axis=1)
