@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pipelines.cli_archive import archive, export_command, import_command
 from pipelines.cli_dlq import dlq
 from pipelines.cli_encoders import encoders, weights
 from pipelines.cli_evaluate import evaluate
@@ -93,6 +94,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ingest")(ingest_command)
+app.command("export")(export_command)
+app.command("import")(import_command)
+app.add_typer(archive)
 app.add_typer(dlq)
 app.add_typer(fit)
 app.add_typer(weights)

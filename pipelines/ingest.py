@@ -145,6 +145,10 @@ class _Run:
         release(self.location)
 
     def run(self, started: float) -> IngestSummary:
+        if self.settings.archive is not None:
+            from pipelines.archive import check_archive
+
+            check_archive(self.settings.archive, self.store.schema, self.location)
         commit_leftovers(self.store)
         planned = plan_run(self.store, self.location, self.settings)
         listing, ledger, plan = planned.listing, planned.ledger, planned.plan
@@ -167,6 +171,7 @@ class _Run:
             self._finish(plan)
         after = read_entries(self.store) if not plan.empty else ledger
         write_rejects(self.location, after.values())
+        self._archive(after)
         return summarise(
             listing,
             plan,
@@ -267,6 +272,21 @@ class _Run:
             missed = prove_committed(self.location, uris)
         for entry in missed:
             progress.listener().message(f"committed, and yet no search finds it; `reelvec fsck` says more: {entry.uri}")
+
+    def _archive(self, ledger: Mapping[str, LedgerEntry]) -> None:
+        """Append what the archive lacks, also where an earlier run was killed before it did."""
+        if self.settings.archive is None:
+            return
+        from pipelines.archive import follow
+
+        done = follow(self.settings.archive, self.store, self.location, ledger)
+        for problem in done.problems:
+            progress.listener().message(f"archive mended: {problem}")
+        if done.left:
+            progress.listener().message(
+                f"{len(done.left)} videos are not archived, their clips are not as many as the ledger says, "
+                f"e.g. {done.left[0]}"
+            )
 
     def _calibrate(self) -> None:
         """Find out what chance is worth on what the index holds now; a search can do without."""
