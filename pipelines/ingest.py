@@ -20,11 +20,12 @@ from transforms.encoders import light, spending
 from transforms.errors import DiskFull, Outage, ReelvecError, UsageError, VideoChanged
 from transforms.index.ledger import read_all_receipts, read_entries
 from transforms.index.location import IndexLocation
-from transforms.index.lock import writing
+from transforms.index.lock import Run, writing
 from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
+from transforms.media.versions import decoder_version
 from transforms.plan import Plan, plan_work
 from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, VideoRef, Work
@@ -33,6 +34,7 @@ from transforms.source import Listing, list_videos
 from transforms.uris import path_of_uri
 from transforms.write.commit import commit_leftovers, sweep
 from transforms.write.copies import copy_video, relabel
+from transforms.write.sweep import sweep_abandoned, sweep_unvouched
 from transforms.write.whole import add_missing
 
 if TYPE_CHECKING:
@@ -78,9 +80,9 @@ def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None)
     known_index = read_schema(location) is not None
     if not known_index:  # a wrong path must not leave an empty index behind
         list_videos(settings.sources, manifest=settings.manifest)
-    with writing(location, command=settings.command, wait=settings.wait):
+    with writing(location, command=settings.command, wait=settings.wait) as turn:
         check_free_space(location, settings.min_free_megabytes)
-        run = _Run(settings, location, recipe)
+        run = _Run(settings, location, recipe, turn)
         try:
             return run.run(started)
         finally:
@@ -127,8 +129,8 @@ def check_free_space(location: IndexLocation, min_free_megabytes: int) -> None:
 class _Run:
     """The steps of one run over one open store."""
 
-    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe) -> None:
-        self.settings, self.location, self.recipe = settings, location, recipe
+    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe, turn: Run) -> None:
+        self.settings, self.location, self.recipe, self.turn = settings, location, recipe, turn
         self.store: VectorStore = open_writer(location, recipe.schema())
 
     def close(self) -> None:
@@ -137,6 +139,8 @@ class _Run:
 
     def run(self, started: float) -> IngestSummary:
         commit_leftovers(self.store)
+        if self.turn.after_crash:
+            sweep_unvouched(self.store)
         ledger = read_entries(self.store)
         listing = list_videos(
             self.settings.sources,
@@ -149,6 +153,16 @@ class _Run:
         plan = self._plan(listing, ledger)
         if not plan.empty:
             mark_unpublished(self.location)
+        swept = sweep_abandoned(
+            self.store,
+            taken_up={work.video.uri for work in plan.to_embed},
+            listed={video.uri for video in listing.videos},
+            ledger=ledger,
+            covered=lambda uri, origin: any(root.covers(uri, origin) for root in listing.roots),
+        )
+        if swept:
+            mark_unpublished(self.location)
+        if not plan.empty:
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
         clips = self._embed(plan.to_embed) if plan.to_embed else 0
         for entry in plan.updated:
@@ -187,6 +201,7 @@ class _Run:
             covered=lambda uri, origin: any(root.covers(uri, origin) for root in listing.roots),
             max_delete=self.settings.max_delete,
             receipts=receipts,
+            decoder=decoder_version() if any(entry.rejects for entry in ledger.values()) else "",
         )
 
     def _embed(self, work: Sequence[Work]) -> int:
@@ -204,7 +219,7 @@ class _Run:
         if in_process:
             options.append("--runner=FnApiRunner")
         pipeline = beam.Pipeline(options=PipelineOptions(options))
-        build(pipeline, work, self.settings, self.recipe)
+        build(pipeline, [replace(one, run=self.turn.number) for one in work], self.settings, self.recipe)
         if in_process:
             with self._published_now_and_then(), _outages_unwrapped():
                 result = pipeline.run()

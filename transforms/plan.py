@@ -44,14 +44,17 @@ def plan_work(
     covered: Covers,
     max_delete: str = "10%",
     receipts: Mapping[str, Collection[tuple[str, int]]] | None = None,
+    decoder: str = "",
 ) -> Plan:
     """Decide what becomes of every listed video and of every entry that no listing names.
 
     `covered(uri, origin)` tells whether this run's listing would have shown the video if it
     still existed. `receipts` holds, by URI, the (content, index) of segments that are done already.
+    What another decoder than `decoder` could not read is tried again, as if it never had been ("": nothing is).
     Raises UsageError when more would be deleted than `max_delete` allows.
     """
     listed = {video.uri for video in videos}
+    ledger = {uri: _given_another_chance(entry, decoder) for uri, entry in ledger.items()} if decoder else ledger
     gone = tuple(
         entry
         for uri, entry in ledger.items()
@@ -151,6 +154,13 @@ class _Sorted:
             self.updated.append(changed)
             if relabelled and entry.clips:
                 self.relabelled.append(changed)
+
+
+def _given_another_chance(entry: LedgerEntry, decoder: str) -> LedgerEntry:
+    """An entry that another decoder rejected counts as not tried yet; a reject that names no decoder is left alone."""
+    if all(reject.decoder in ("", decoder) for reject in entry.rejects):
+        return entry
+    return replace(entry, attempts=0, rejects=tuple(replace(reject, transient=True) for reject in entry.rejects))
 
 
 def _copyable(ledger: Mapping[str, LedgerEntry]) -> Iterable[tuple[str, LedgerEntry]]:
