@@ -17,6 +17,7 @@ import wave
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -234,7 +235,7 @@ def embed_from_a_table(world: World):
     """Instead of the pipeline: one bundle a segment, in any order, as often as the history says."""
 
     def embed(run, works):
-        bundles = []
+        bundles: list[tuple[str, Any]] = []
         for work in (replace(one, run=run.turn.number) for one in works):
             data = Path(work.video.uri.removeprefix("file://")).read_bytes()
             content = hashlib.sha256(data).hexdigest()

@@ -4,7 +4,7 @@ Every function may run twice, or be cut short and run again: ids are stable, and
 either done or not. The order is what matters: clips, then receipts, then the flip to `live` and the point of the whole
 video, then the old version's points, then the ledger entry, then the receipts go.
 
-Only the run that has the right to write now may write (law 11): a bundle of an older run that comes late is refused.
+Only the run that has the right to write now may write: a bundle of an older run that comes late is refused.
 """
 
 from collections import defaultdict
