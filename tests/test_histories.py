@@ -30,6 +30,7 @@ from pipelines.ingest import ingest, recipe_of
 from pipelines.settings import IngestSettings
 from transforms.errors import RunOvertaken
 from transforms.index.edge import EdgeStore
+from transforms.index.kinds import clips_of
 from transforms.index.ledger import read_entries
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_writer, release
@@ -99,7 +100,7 @@ class World:
         self.killing = Killing()
         self.bundles: list[tuple[str, object]] = []
         self.away: dict[str, Path] = {}
-        self.chance, self.repeats = random.Random(0), 1
+        self.chance, self.repeats, self.deferred = random.Random(0), 1, 0
         self.clock_ns = 10**18
         self.put("always", "AA")  # a corpus that shows nothing is taken for not mounted
 
@@ -142,7 +143,7 @@ class World:
     def run(self, killed_at: int | None, repeats: int, seed: int, index: str = "index") -> None:
         self.killing.calls_left, self.repeats, self.chance = killed_at, repeats, random.Random(seed)
         try:
-            ingest(self.settings(index))
+            self.deferred = ingest(self.settings(index)).videos_deferred
         except Exception:
             if self.killing.calls_left is None or self.killing.calls_left > 0:
                 raise
@@ -191,24 +192,41 @@ class World:
             release(location)
 
     def clean_runs(self, index: str) -> None:
-        """One, and those that try again what may still be mended."""
+        """One, and those that take up what it put off, or try again what may still be mended."""
         for seed in range(4):
             self.run(None, 1, seed, index)
             with self.store(index) as store:
-                if not any(may_be_mended(entry) for entry in read_entries(store).values()):
-                    return
+                mended = any(may_be_mended(entry) for entry in read_entries(store).values())
+            if not mended and not self.deferred:
+                return
         raise AssertionError("something is tried again for ever")
 
-    def everything(self, index: str):
+    def kept_for_being_whole(self) -> set[str]:
+        """Videos whose new bytes cannot be read to their end: a whole older version stays, as it should."""
+        with self.store() as store:
+            entries = read_entries(store).values()
+            kept = [entry for entry in entries if entry.live_content not in ("", entry.content)]
+            for entry in kept:
+                assert entry.state == "partial" and entry.live_whole
+                live = list(store.scroll(clips_of(entry.uri)))
+                assert {(clip.payload["content"], clip.payload["live"]) for clip in live} == {
+                    (entry.live_content, True)
+                }
+                assert len(live) == entry.clips
+        return {entry.uri for entry in kept}
+
+    def everything(self, index: str, without: set[str]):
         with self.store(index) as store:
             kinds = AnyOf("kind", ("clip", "whole", "video", "receipt"))
-            return {point.id: point for point in store.scroll(Where((kinds,)), vectors=True)}
+            points = store.scroll(Where((kinds,)), vectors=True)
+            return {point.id: point for point in points if point.payload["uri"] not in without}
 
     def check(self) -> None:
         shutil.rmtree(self.folder / "scratch", ignore_errors=True)
         self.clean_runs("index")
         self.clean_runs("scratch")
-        found, wanted = self.everything("index"), self.everything("scratch")
+        kept = self.kept_for_being_whole()
+        found, wanted = (self.everything(index, without=kept) for index in ("index", "scratch"))
         assert described(found) == described(wanted)
         for id, point in wanted.items():
             assert found[id].vectors.keys() == point.vectors.keys()
