@@ -2,15 +2,17 @@
 
     python -m tests.chaos [--kills 50] [--seed 1] [--server URL] [ingest] [reindex] ...
 
-Each command is started as `reelvec COMMAND CORPUS --index I --json`, killed with SIGKILL at a random moment and
-started again; between two kills the corpus changes. At the end one run goes to its end and the index is compared with
-one built from scratch: ids, payloads without times, ledger. Prints a row a kill and exits 1 where anything differs.
+Each command is started as `reelvec COMMAND CORPUS --index I --recipe R --json`, or as it stands where it has {index}
+or {corpus} in it, killed with SIGKILL at a random moment and started again; between two kills the corpus changes. At
+the end one run goes to its end and the index is compared with one built from scratch: ids, payloads without times,
+ledger. Prints a row a kill and exits 1 where anything differs.
 """
 
 import argparse
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import subprocess
@@ -71,8 +73,12 @@ def change(corpus: Path, chance: random.Random) -> str:
     return what
 
 
-def start(command: str, corpus: Path, index: str) -> subprocess.Popen[str]:
-    arguments = [command, str(corpus), "--index", index, "--json", "--wait", "--max-delete", "100%"]
+def start(command: str, corpus: Path, index: str, recipe: str) -> subprocess.Popen[str]:
+    if "{" in command:
+        arguments = shlex.split(command.format(corpus=corpus, index=index, recipe=recipe))
+    else:
+        arguments = [command, str(corpus), "--index", index, "--recipe", recipe]
+        arguments += ["--json", "--wait", "--max-delete", "100%"]
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *arguments],
         stdout=subprocess.PIPE,
@@ -88,7 +94,7 @@ def finish(process: subprocess.Popen[str]) -> str:
     out, errors = process.communicate(timeout=600)
     if process.returncode != 0:
         raise RuntimeError(f"the run after a kill failed with exit code {process.returncode}: {errors.strip()[-800:]}")
-    said = json.loads(out)
+    said = json.loads(out) if out.lstrip().startswith("{") else {}
     named = (("indexed", "videos_indexed"), ("moved", "videos_moved"), ("removed", "videos_removed"))
     done = ", ".join(f"{said[key]} {word}" for word, key in named if said.get(key))
     return done or "nothing to do"
@@ -115,19 +121,19 @@ def everything(index: str) -> dict[str, object]:
 
 
 def storm(
-    corpus: Path, index: str, calm: str, *, commands: Sequence[str], kills: int, chance: random.Random
+    corpus: Path, index: str, calm: str, *, commands: Sequence[str], recipe: str, kills: int, chance: random.Random
 ) -> tuple[list[Kill], bool]:
     """Kill that many runs, and tell whether the index ends as an undisturbed one.
 
     Every third kill is followed by another kill at once; the others by a run that goes to its end.
     """
     began = time.monotonic()
-    finish(start(commands[0], corpus, index))
+    finish(start(commands[0], corpus, index, recipe))
     whole_seconds = time.monotonic() - began
     rows: list[Kill] = []
     for number in range(kills):
         command, happened = commands[number % len(commands)], change(corpus, chance)
-        process = start(command, corpus, index)
+        process = start(command, corpus, index, recipe)
         after_seconds, was = chance.uniform(0.1, 0.9) * whole_seconds, "ended before"
         try:
             process.wait(timeout=after_seconds)
@@ -135,16 +141,16 @@ def storm(
             was = doing(process)
             os.kill(process.pid, signal.SIGKILL)  # its children are on their own, as after a crash
         process.communicate()
-        next_run = "killed too" if number % 3 == 2 else finish(start(command, corpus, index))
+        next_run = "killed too" if number % 3 == 2 else finish(start(command, corpus, index, recipe))
         rows.append(Kill(command, after_seconds, was, happened, next_run))
         print(_row(number + 1, rows[-1]), flush=True)
-    finish(start(commands[-1], corpus, index))
-    finish(start(commands[0], corpus, calm))
+    finish(start(commands[-1], corpus, index, recipe))
+    finish(start(commands[0], corpus, calm, recipe))
     return rows, everything(index) == everything(calm)
 
 
 def _row(number: int, kill: Kill) -> str:
-    when = f"{number:>4}  {kill.command:<8} {kill.after_seconds:>6.2f} s"
+    when = f"{number:>4}  {kill.command.split()[0]:<8} {kill.after_seconds:>6.2f} s"
     return f"{when}  {kill.doing:<15} {kill.before:<8} {kill.next_run}"
 
 
@@ -160,6 +166,7 @@ def main() -> int:
     parser.add_argument("commands", nargs="*", default=["ingest"], help="subcommands that take CORPUS --index I --json")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--recipe", help="default: one of the sound alone, which costs nothing")
     parser.add_argument("--server", help="a Qdrant server, http://host:port; default: folders")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -171,9 +178,18 @@ def main() -> int:
         else:
             index, calm = str(Path(folder, "index")), str(Path(folder, "calm"))
         os.chdir(folder)
+        cheap = Path(folder, "cheap.toml")
+        cheap.write_text('name = "cheap"\n[sound]\nencoder = "mfcc:statistics"\n')
+        recipe = given.recipe or str(cheap)
         print("kill  command   killed after  while it was    corpus   the next run", flush=True)
         _, equal = storm(
-            corpus, index, calm, commands=given.commands, kills=given.kills, chance=random.Random(given.seed)
+            corpus,
+            index,
+            calm,
+            commands=given.commands,
+            recipe=recipe,
+            kills=given.kills,
+            chance=random.Random(given.seed),
         )
     print("the index is the one that nobody disturbed" if equal else "THE INDEX DIFFERS from one built from scratch")
     return 0 if equal else 1
