@@ -1,7 +1,8 @@
 """The command line. Results go to standard output, everything else to standard error.
 
 Exit codes: 0 all that could be done was done; 1 outage; 2 wrong usage; 3 what was asked of the outcome is not
-met (rejects with `--fail-on-reject`, a `--gate`); 4 the index is being written by another process; 130 interrupted.
+met (rejects with `--fail-on-reject`, a `--gate`); 4 the index is being written by another process; 10 there is work to
+do (`plan`); 130 interrupted.
 """
 
 import importlib.metadata
@@ -33,6 +34,8 @@ from pipelines.cli_options import (
     print_json,
     say,
 )
+from pipelines.cli_plan import plan_command
+from pipelines.cli_reindex import reindex_command
 from pipelines.cli_report import report
 from pipelines.cli_search import search
 from pipelines.cli_train import train_fusion_command
@@ -63,7 +66,8 @@ class Commands(TyperGroup):
                 raise
             if _debugging.is_set():
                 traceback.print_exc()
-            say("interrupted" if isinstance(error, KeyboardInterrupt) else _sentence(error))
+            said = "interrupted" if isinstance(error, KeyboardInterrupt) else _sentence(error)
+            say(": ".join((*getattr(error, "__notes__", ()), said)))
             raise typer.Exit(exit_code_of(error)) from error
 
 
@@ -93,6 +97,8 @@ app.add_typer(weights)
 app.add_typer(report)
 app.command("encoders")(encoders)
 app.command("evaluate")(evaluate)
+app.command("plan")(plan_command)
+app.command("reindex")(reindex_command)
 app.command("search")(search)
 app.command("train-fusion")(train_fusion_command)
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -92,8 +93,10 @@ def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) ->
     from pydantic import ValidationError
 
     from pipelines.ingest import ingest
-    from pipelines.lines import summary_lines
+    from pipelines.lines import ending_line, summary_lines
+    from pipelines.run_log import outcome_of
     from pipelines.settings import IngestSettings
+    from pipelines.times import lasting
 
     try:
         settings = IngestSettings(**{name: value for name, value in given.items() if value is not None})
@@ -102,10 +105,15 @@ def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) ->
         name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
         raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
     bar = progress_shown()
+    started = time.monotonic()
     with stopping_in_order():
         bar.start()
         try:
             summary = asdict(ingest(settings, listen=bar))
+        except BaseException as error:
+            if settings.command != "ingest":
+                error.add_note(f"{settings.command} {outcome_of(error)} after {lasting(time.monotonic() - started)}")
+            raise
         finally:
             bar.stop()
     for problem in summary.get("problems", ()):
@@ -116,6 +124,9 @@ def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) ->
         typer.echo("\n".join(summary_lines(summary)))
     if summary["interrupted"]:
         say("interrupted: what was committed stays, the next run goes on from there")
+    if settings.command != "ingest":
+        say(ending_line(settings.command, summary))
+    if summary["interrupted"]:
         raise typer.Exit(INTERRUPTED)
     if fail_on_reject and summary["videos_rejected"]:
         raise typer.Exit(REJECTS)

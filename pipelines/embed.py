@@ -94,7 +94,7 @@ class _EmbedSegments(beam.DoFn):
     def process(
         self, segment: Segment, window: Any = beam.DoFn.WindowParam, timestamp: Any = beam.DoFn.TimestampParam
     ) -> Iterator[WindowedValue]:
-        if interrupt.requested():
+        if interrupt.stopping():
             return
         future = self._decoders.submit(_decode_unchanged, segment, self._models)
         self._ahead.append((segment, future, window, timestamp))

@@ -3,35 +3,35 @@
 import shutil
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipelines.budget import ending_in_time, taken_up
 from pipelines.confidence import calibrate
+from pipelines.estimates import check_room_for
+from pipelines.planning import believed_roots, plan_run
 from pipelines.rejects import rejects_path, write_rejects
+from pipelines.run_log import Spent, recorded
 from pipelines.settings import IngestSettings
-from pipelines.summary import IngestSummary, summarise
+from pipelines.summary import IngestSummary, outcome, summarise
 from transforms import heap, interrupt, progress
-from transforms.content import check_unchanged, content_of
 from transforms.encoders import light, spending
-from transforms.errors import DiskFull, Outage, ReelvecError, UsageError, VideoChanged
-from transforms.index.ledger import read_all_receipts, read_entries
+from transforms.errors import DiskFull, Outage, ReelvecError, UsageError
+from transforms.index.ledger import read_entries, read_some
 from transforms.index.location import IndexLocation
 from transforms.index.lock import Run, writing
 from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
-from transforms.media.versions import decoder_version
-from transforms.plan import Plan, plan_work
+from transforms.plan import Plan
 from transforms.recipe import Recipe, load_recipe
-from transforms.records import LedgerEntry, VideoRef, Work
+from transforms.records import LedgerEntry, Work
 from transforms.remove import remove_videos
-from transforms.source import Listing, list_videos
-from transforms.uris import path_of_uri
+from transforms.source import list_videos
 from transforms.write.commit import commit_leftovers, sweep
 from transforms.write.copies import copy_video, relabel
 from transforms.write.sweep import sweep_abandoned, sweep_unvouched
@@ -74,19 +74,23 @@ def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None)
     heap.share_heaps()  # before Beam and the models start threads of their own
     interrupt.reset()
     spending.start_again()
-    progress.listen(listen or progress.Silent())
+    spent = Spent(listen or progress.Silent())
+    progress.listen(spent)
     location = IndexLocation.parse(settings.index)
-    recipe = recipe_of(settings, location)
-    known_index = read_schema(location) is not None
-    if not known_index:  # a wrong path must not leave an empty index behind
-        list_videos(settings.sources, manifest=settings.manifest)
-    with writing(location, command=settings.command, wait=settings.wait) as turn:
-        check_free_space(location, settings.min_free_megabytes)
-        run = _Run(settings, location, recipe, turn)
-        try:
-            return run.run(started)
-        finally:
-            run.close()
+    with recorded(location, settings.command, spent) as record:
+        recipe = recipe_of(settings, location)
+        record.exists = read_schema(location) is not None
+        if not record.exists:  # a wrong path must not leave an empty index behind
+            list_videos(settings.sources, manifest=settings.manifest)
+        with writing(location, command=settings.command, wait=settings.wait) as turn:
+            check_free_space(location, settings.min_free_megabytes)
+            run = _Run(settings, location, recipe, turn)
+            record.exists, record.recipe = True, run.store.schema.recipe
+            try:
+                record.summary = run.run(started)
+            finally:
+                run.close()
+        return record.summary
 
 
 def recipe_of(settings: IngestSettings, location: IndexLocation) -> Recipe:
@@ -141,30 +145,26 @@ class _Run:
         commit_leftovers(self.store)
         if self.turn.after_crash:
             sweep_unvouched(self.store)
-        ledger = read_entries(self.store)
-        listing = list_videos(
-            self.settings.sources,
-            manifest=self.settings.manifest,
-            ignore=(rejects_path(self.location),),
-            known={uri: (entry.size_bytes, entry.version) for uri, entry in ledger.items()},
-        )
-        if self.settings.command == "dlq replay":
-            listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))
-        plan = self._plan(listing, ledger)
+        planned = plan_run(self.store, self.location, self.settings)
+        listing, ledger, plan = planned.listing, planned.ledger, planned.plan
+        work = taken_up(plan.to_embed, order=self.settings.order, max_videos=self.settings.max_videos)
+        check_room_for(self.location, self.store.schema, ledger, work, self.settings.min_free_megabytes)
         if not plan.empty:
             mark_unpublished(self.location)
+        roots = believed_roots(listing.roots, ledger, self.settings.max_delete)
         swept = sweep_abandoned(
             self.store,
             taken_up={work.video.uri for work in plan.to_embed},
             listed={video.uri for video in listing.videos},
             ledger=ledger,
-            covered=lambda uri, origin: any(root.covers(uri, origin) for root in listing.roots),
+            covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
         )
         if swept:
             mark_unpublished(self.location)
         if not plan.empty:
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
-        clips = self._embed(plan.to_embed) if plan.to_embed else 0
+        with ending_in_time(started, self.settings.max_hours):
+            clips = self._embed(work) if work and not interrupt.stopping() else 0
         for entry in plan.updated:
             self._update(entry)
         copied = {copy.video.uri for copy in plan.copies if not interrupt.requested() and copy_video(self.store, copy)}
@@ -188,22 +188,6 @@ class _Run:
             interrupted=interrupt.requested(),
         )
 
-    def _plan(self, listing: Listing, ledger: dict[str, LedgerEntry]) -> Plan:
-        receipts: dict[str, set[tuple[str, int]]] = defaultdict(set)
-        for receipt in read_all_receipts(self.store):
-            if receipt.outcome != "rejected":
-                receipts[receipt.uri].add((receipt.content, receipt.index))
-        again = set(self.settings.retry_rejects)
-        return plan_work(
-            listing.videos,
-            {uri: _retried(entry) if uri in again else entry for uri, entry in ledger.items()},
-            hash_content=_hash_or_nothing,
-            covered=lambda uri, origin: any(root.covers(uri, origin) for root in listing.roots),
-            max_delete=self.settings.max_delete,
-            receipts=receipts,
-            decoder=decoder_version() if any(entry.rejects for entry in ledger.values()) else "",
-        )
-
     def _embed(self, work: Sequence[Work]) -> int:
         """Run the pipeline; gives the number of clips that it wrote.
 
@@ -216,6 +200,8 @@ class _Run:
         options = list(self.settings.beam_options)
         in_process = not any(option.startswith("--runner") for option in options)
         _refuse_processes(self.location, options)
+        if self.settings.max_hours is not None and not in_process:
+            raise UsageError("workers in other processes cannot be told that their time is over: leave --max-hours out")
         if in_process:
             options.append("--runner=FnApiRunner")
         pipeline = beam.Pipeline(options=PipelineOptions(options))
@@ -265,7 +251,7 @@ class _Run:
     def _finish(self, plan: Plan) -> None:
         """What a race left open is committed, what stale versions left is swept, and readers get to see it."""
         commit_leftovers(self.store)
-        sweep(self.store, [work.video.uri for work in plan.to_embed])
+        sweep(self.store, self._settled(plan.to_embed))
         self._calibrate()
         self.store.flush()
         publish(self.location, self.store, optimize=False)  # what is there can be found now
@@ -274,6 +260,11 @@ class _Run:
         if clips >= OPTIMIZE_FROM_CLIPS and not interrupt.requested():
             progress.listener().message(f"building graphs over {clips} clips; searches answer meanwhile")
             publish(self.location, self.store, optimize=True)
+
+    def _settled(self, work: Sequence[Work]) -> list[str]:
+        """The URIs of those videos that have an outcome; what is stored of the others is gone on from."""
+        entries = read_some(self.store, [each.video.uri for each in work])
+        return [each.video.uri for each in work if outcome(each.video, entries.get(each.video.uri)) != "deferred"]
 
     def _calibrate(self) -> None:
         """Find out what chance is worth on what the index holds now; a search can do without."""
@@ -287,39 +278,12 @@ class _Run:
             progress.listener().message(f"hits will not say how sure they are: {error}")
 
 
-def _hash_or_nothing(video: VideoRef) -> str:
-    """SHA-256 of a listed file; "" where it cannot be read now: embedding it will say why."""
-    try:
-        content = content_of(path_of_uri(video.uri))
-        check_unchanged(video)
-    except (OSError, VideoChanged):
-        return ""
-    return content
-
-
 def _clips_written(result: Any) -> int:
     """What the workers counted."""
     from apache_beam.metrics import MetricsFilter
 
     counters = result.metrics().query(MetricsFilter().with_name("clips_written_count"))["counters"]
     return sum(int(counter.result or 0) for counter in counters)
-
-
-def _as_before(video: VideoRef, ledger: Mapping[str, LedgerEntry]) -> VideoRef:
-    """A file that is named again keeps the origin and the metadata that it came with."""
-    entry = ledger.get(video.uri)
-    return video if entry is None else replace(video, origin=entry.origin, metadata=entry.metadata)
-
-
-def _retried(entry: LedgerEntry) -> LedgerEntry:
-    """An entry whose rejects count as transient, first try: the user says that the cause is mended."""
-    return replace(
-        entry,
-        attempts=0,
-        content="",
-        state="rejected" if entry.state == "quarantined" else entry.state,
-        rejects=tuple(replace(reject, transient=True) for reject in entry.rejects),
-    )
 
 
 def _refuse_processes(location: IndexLocation, options: Sequence[str]) -> None:

@@ -43,13 +43,15 @@ def plan_work(
     hash_content: Hasher,
     covered: Covers,
     max_delete: str = "10%",
+    hash_sparse: Hasher | None = None,
     receipts: Mapping[str, Collection[tuple[str, int]]] | None = None,
     decoder: str = "",
 ) -> Plan:
     """Decide what becomes of every listed video and of every entry that no listing names.
 
     `covered(uri, origin)` tells whether this run's listing would have shown the video if it
-    still existed. `receipts` holds, by URI, the (content, index) of segments that are done already.
+    still existed. `hash_sparse` tells most different files of one size apart without reading them whole ("" where it
+    cannot). `receipts` holds, by URI, the (content, index) of segments that are done already.
     What another decoder than `decoder` could not read is tried again, as if it never had been ("": nothing is).
     Raises UsageError when more would be deleted than `max_delete` allows.
     """
@@ -73,7 +75,7 @@ def plan_work(
         else:
             unknown.append(video)
 
-    contents = _hash_possible_copies(unknown, ledger, hash_content)
+    contents = _hash_possible_copies(unknown, ledger, hash_content, hash_sparse)
     sources = {entry.live_content or entry.content: uri for uri, entry in _copyable(ledger)}
     first_with: dict[str, str] = {}
     for video in unknown:
@@ -172,14 +174,26 @@ def _copyable(ledger: Mapping[str, LedgerEntry]) -> Iterable[tuple[str, LedgerEn
 
 
 def _hash_possible_copies(
-    videos: Sequence[VideoRef], ledger: Mapping[str, LedgerEntry], hash_content: Hasher
+    videos: Sequence[VideoRef], ledger: Mapping[str, LedgerEntry], hash_content: Hasher, hash_sparse: Hasher | None
 ) -> dict[str, str]:
-    """SHA-256 by URI, of those videos alone that could be copies of another or of their own old bytes."""
+    """SHA-256 by URI, of those videos alone that could be copies of another or of their own old bytes.
+
+    Of the ledger's videos only the whole hash is known, so a new one of such a size is read whole.
+    """
     by_size: dict[int, list[VideoRef]] = defaultdict(list)
     for video in videos:
         by_size[video.size_bytes].append(video)
     known_sizes = {entry.size_bytes for entry in ledger.values() if entry.content}
-    wanted = [video for size, group in by_size.items() if len(group) > 1 or size in known_sizes for video in group]
+    wanted = [video for size, group in by_size.items() if size in known_sizes for video in group]
+    alike = [video for size, group in by_size.items() if size not in known_sizes and len(group) > 1 for video in group]
+    if not wanted and not alike:
+        return {}
     with ThreadPoolExecutor(max_workers=4) as pool:
+        if hash_sparse is not None:
+            by_sample: dict[str, list[VideoRef]] = defaultdict(list)
+            for video, sample in zip(alike, pool.map(hash_sparse, alike), strict=True):
+                by_sample[sample].append(video)
+            alike = [video for sample, group in by_sample.items() if sample and len(group) > 1 for video in group]
+        wanted += alike
         contents = list(pool.map(hash_content, wanted))
     return {video.uri: content for video, content in zip(wanted, contents, strict=True) if content}

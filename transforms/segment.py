@@ -80,7 +80,7 @@ class _SegmentVideos(beam.DoFn):
         self._settings = settings
 
     def process(self, work: Work) -> Iterable[Segment | beam.pvalue.TaggedOutput[Literal["rejected"], RejectedVideo]]:
-        if interrupt.requested():
+        if interrupt.stopping():
             return
         self.videos.inc()
         try:

@@ -18,7 +18,7 @@ from transforms.index.lock import LOCK, RUN, holder
 from transforms.index.manifest import MANIFEST, manifest_of, read_manifest, schema_of, verify_schema, write_atomically
 from transforms.records import Schema
 
-LIVE, PUBLISHED, CURRENT, REJECTS = "live", "published", "CURRENT", "rejects.jsonl"
+LIVE, PUBLISHED, CURRENT, REJECTS, RUNS = "live", "published", "CURRENT", "rejects.jsonl", "runs.jsonl"
 
 #: The engine writes through memory maps, where a full disk is no error but a SIGBUS that kills the
 #: process: so it is never let near one.
@@ -178,7 +178,7 @@ def _refuse_foreign(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise IndexFormatError(f"an index is a folder, this is a file: {folder}; name another --index")
-    ours, ours_half_written = (LOCK, RUN, REJECTS), (f".{MANIFEST}.", f".{RUN}.")
+    ours, ours_half_written = (LOCK, RUN, REJECTS, RUNS), (f".{MANIFEST}.", f".{RUN}.")
     foreign = [name for name in os.listdir(folder) if name not in ours and not name.startswith(ours_half_written)]
     if foreign:
         raise IndexFormatError(
