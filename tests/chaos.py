@@ -100,6 +100,12 @@ def finish(process: subprocess.Popen[str]) -> str:
     return done or "nothing to do"
 
 
+def timed(process: subprocess.Popen[str]) -> tuple[str, float]:
+    """What a run says of itself, and the seconds that it took."""
+    began = time.monotonic()
+    return finish(process), time.monotonic() - began
+
+
 def doing(process: subprocess.Popen[str]) -> str:
     """What a run is at, by the programs that it has started."""
     listed = ["ps", "-ww", "-o", "args=", "-g", str(process.pid)]
@@ -127,21 +133,22 @@ def storm(
 
     Every third kill is followed by another kill at once; the others by a run that goes to its end.
     """
-    began = time.monotonic()
-    finish(start(commands[0], corpus, index, recipe))
-    whole_seconds = time.monotonic() - began
+    _, usual_seconds = timed(start(commands[0], corpus, index, recipe))
     rows: list[Kill] = []
     for number in range(kills):
-        command, happened = commands[number % len(commands)], change(corpus, chance)
+        command = commands[number % len(commands)]
+        happened = ", ".join(change(corpus, chance) for _ in range(3))
         process = start(command, corpus, index, recipe)
-        after_seconds, was = chance.uniform(0.1, 0.9) * whole_seconds, "ended before"
+        after_seconds, was = chance.uniform(0.2, 1.0) * usual_seconds, "ended before"
         try:
             process.wait(timeout=after_seconds)
         except subprocess.TimeoutExpired:
             was = doing(process)
             os.kill(process.pid, signal.SIGKILL)  # its children are on their own, as after a crash
         process.communicate()
-        next_run = "killed too" if number % 3 == 2 else finish(start(command, corpus, index, recipe))
+        next_run = "killed too"
+        if number % 3 != 2:
+            next_run, usual_seconds = timed(start(command, corpus, index, recipe))
         rows.append(Kill(command, after_seconds, was, happened, next_run))
         print(_row(number + 1, rows[-1]), flush=True)
     finish(start(commands[-1], corpus, index, recipe))
@@ -151,7 +158,7 @@ def storm(
 
 def _row(number: int, kill: Kill) -> str:
     when = f"{number:>4}  {kill.command.split()[0]:<8} {kill.after_seconds:>6.2f} s"
-    return f"{when}  {kill.doing:<15} {kill.before:<8} {kill.next_run}"
+    return f"{when}  {kill.doing:<15} {kill.before:<24} {kill.next_run}"
 
 
 def _lasting(value: object) -> object:
@@ -181,7 +188,7 @@ def main() -> int:
         cheap = Path(folder, "cheap.toml")
         cheap.write_text('name = "cheap"\n[sound]\nencoder = "mfcc:statistics"\n')
         recipe = given.recipe or str(cheap)
-        print("kill  command   killed after  while it was    corpus   the next run", flush=True)
+        print("kill  command   killed after  while it was    corpus                   the next run", flush=True)
         _, equal = storm(
             corpus,
             index,

@@ -294,8 +294,9 @@ def result_of(segment, data, schema):
     if (crashes or letter == "P") and segment.index == 1:
         error = "DecoderCrashed" if crashes else "UnreadableVideo"
         times = segment.start_seconds, segment.end_seconds
+        seen = {"content": segment.content, "size_bytes": video.size_bytes, "version": video.version}
         reject = Reject(video.uri, "decode", error, "it broke", crashes, *times, segment.attempts)
-        return SegmentResult(segment, "rejected", reject=replace(reject, version=video.version))
+        return SegmentResult(segment, "rejected", reject=replace(reject, **seen))
     points = []
     for clip in segment.clips:
         vector = np.random.default_rng([data[0], clip.index]).normal(size=schema.dense[0].dimensions)
