@@ -83,7 +83,8 @@ def plan_work(
         entry = ledger.get(video.uri)
         source_uri = sources.get(content) if content else None
         if content and entry is not None and entry.content == content and entry.state != "forgotten":
-            seen = replace(entry, size_bytes=video.size_bytes, version=video.version)
+            rejects = tuple(replace(reject, version=video.version) for reject in entry.rejects)
+            seen = replace(entry, size_bytes=video.size_bytes, version=video.version, rejects=rejects)
             sorted_out.same_bytes(video, seen, touched=True)
         elif source_uri is not None and source_uri != video.uri:
             moved = source_uri not in listed and covered(source_uri, ledger[source_uri].origin)
