@@ -22,6 +22,7 @@ from transforms.encode import Models, encode_segment, heard
 from transforms.encoders.device import halvings_count
 from transforms.errors import IngestError, VideoChanged
 from transforms.fuse.stage import fuse_segment
+from transforms.media.versions import decoder_version
 from transforms.progress import listener
 from transforms.recipe import Recipe
 from transforms.records import Reject, Segment, SegmentResult
@@ -63,6 +64,7 @@ def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
         content=segment.content,
         size_bytes=video.size_bytes,
         version=video.version,
+        decoder=decoder_version(),
     )
     return SegmentResult(segment, "rejected", reject=reject)
 

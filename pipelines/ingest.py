@@ -3,14 +3,15 @@
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipelines.budget import ending_in_time, taken_up
 from pipelines.estimates import check_room_for
-from pipelines.planning import plan_run
+from pipelines.planning import believed_roots, plan_run
 from pipelines.rejects import rejects_path, write_rejects
 from pipelines.run_log import Spent, recorded
 from pipelines.searchable import note_searchable, prove_committed
@@ -22,7 +23,7 @@ from transforms.encoders import light, spending
 from transforms.errors import DiskFull, Outage, ReelvecError, UsageError
 from transforms.index.ledger import read_entries, read_some
 from transforms.index.location import IndexLocation
-from transforms.index.lock import writing
+from transforms.index.lock import Run, writing
 from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
 from transforms.index.store import Equals, VectorStore, Where
@@ -34,6 +35,7 @@ from transforms.remove import remove_videos
 from transforms.source import list_videos
 from transforms.write.commit import commit_leftovers, now, sweep
 from transforms.write.copies import copy_video, relabel
+from transforms.write.sweep import sweep_abandoned, sweep_unvouched
 from transforms.write.whole import add_missing
 
 if TYPE_CHECKING:
@@ -84,9 +86,9 @@ def ingest(
         record.exists = read_schema(location) is not None
         if not record.exists:  # a wrong path must not leave an empty index behind
             list_videos(settings.sources, manifest=settings.manifest)
-        with writing(location, command=settings.command, wait=settings.wait):
+        with writing(location, command=settings.command, wait=settings.wait) as turn:
             check_free_space(location, settings.min_free_megabytes)
-            run = _Run(settings, location, recipe, settling or Settling(0.0))
+            run = _Run(settings, location, recipe, turn, settling or Settling(0.0))
             record.exists, record.recipe = True, run.store.schema.recipe
             try:
                 record.summary = run.run(started)
@@ -135,8 +137,11 @@ def check_free_space(location: IndexLocation, min_free_megabytes: int) -> None:
 class _Run:
     """The steps of one run over one open store."""
 
-    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe, settling: Settling) -> None:
-        self.settings, self.location, self.recipe, self.settling = settings, location, recipe, settling
+    def __init__(
+        self, settings: IngestSettings, location: IndexLocation, recipe: Recipe, turn: Run, settling: Settling
+    ) -> None:
+        self.settings, self.location, self.recipe = settings, location, recipe
+        self.turn, self.settling = turn, settling
         self.store: VectorStore = open_writer(location, recipe.schema())
         self.began = now()
 
@@ -150,6 +155,8 @@ class _Run:
 
             check_archive(self.settings.archive, self.store.schema, self.location)
         commit_leftovers(self.store)
+        if self.turn.after_crash:
+            sweep_unvouched(self.store)
         planned = plan_run(self.store, self.location, self.settings)
         listing, ledger, plan = planned.listing, planned.ledger, planned.plan
         plan = leave(plan, self.settling.growing(listing.videos, ledger))
@@ -157,6 +164,17 @@ class _Run:
         check_room_for(self.location, self.store.schema, ledger, work, self.settings.min_free_megabytes)
         if not plan.empty:
             mark_unpublished(self.location)
+        roots = believed_roots(listing.roots, ledger, self.settings.max_delete)
+        swept = sweep_abandoned(
+            self.store,
+            taken_up={work.video.uri for work in plan.to_embed},
+            listed={video.uri for video in listing.videos},
+            ledger=ledger,
+            covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
+        )
+        if swept:
+            mark_unpublished(self.location)
+        if not plan.empty:
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
         with ending_in_time(started, self.settings.max_hours):
             clips = self._embed(work) if work and not interrupt.stopping() else 0
@@ -201,7 +219,7 @@ class _Run:
         if in_process:
             options.append("--runner=FnApiRunner")
         pipeline = beam.Pipeline(options=PipelineOptions(options))
-        build(pipeline, work, self.settings, self.recipe)
+        build(pipeline, [replace(one, run=self.turn.number) for one in work], self.settings, self.recipe)
         if in_process:
             with self._published_now_and_then(), _outages_unwrapped():
                 result = pipeline.run()

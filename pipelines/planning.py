@@ -13,6 +13,7 @@ from transforms.errors import Outage, VideoChanged
 from transforms.index.ledger import read_all_receipts, read_entries
 from transforms.index.location import IndexLocation
 from transforms.index.store import Reader
+from transforms.media.versions import decoder_version
 from transforms.plan import Plan, plan_work
 from transforms.records import LedgerEntry, VideoRef
 from transforms.source import Listing, Root, list_videos
@@ -53,6 +54,7 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
         covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
         max_delete=settings.max_delete,
         receipts={} if store is None else _done_segments(store),
+        decoder=decoder_version() if any(entry.rejects for entry in ledger.values()) else "",
     )
     return Planned(listing, ledger, plan)
 

@@ -154,6 +154,29 @@ def test_segments_with_a_receipt_are_done():
     assert made.to_embed[0].done == (("A", 0), ("A", 1))
 
 
+def rejected(decoder, *, state="quarantined", error="DecoderCrashed"):
+    transient = error == "DecoderCrashed"
+    reject = Reject("file:///corpus/a", "decode", error, "no", transient, attempts=3, decoder=decoder)
+    return entry("a", state=state, attempts=3, rejects=(reject,))
+
+
+@pytest.mark.parametrize(("state", "error"), [("quarantined", "DecoderCrashed"), ("rejected", "UnreadableVideo")])
+def test_another_decoder_gives_what_was_rejected_its_tries_again(state, error):
+    made, _ = plan([video("a")], [rejected("ffmpeg 6.1", state=state, error=error)], decoder="ffmpeg 7.1")
+    assert [(work.content, work.attempts) for work in made.to_embed] == [("A", 1)]
+
+
+@pytest.mark.parametrize(("then", "now"), [("ffmpeg 7.1", "ffmpeg 7.1"), ("", "ffmpeg 7.1"), ("ffmpeg 7.1", "")])
+def test_a_quarantined_video_stays_where_its_decoder_is_the_same_or_unknown(then, now):
+    made, _ = plan([video("a")], [rejected(then)], decoder=now)
+    assert names(made.rejected) == ["a"] and made.empty
+
+
+def test_a_quarantined_video_is_tried_again_when_its_bytes_change():
+    made, _ = plan([video("a", version="2")], [rejected("ffmpeg 7.1")], {"a": "B"}, decoder="ffmpeg 7.1")
+    assert [(work.content, work.attempts) for work in made.to_embed] == [("B", 1)]
+
+
 def test_different_new_files_of_one_size_are_not_read_whole():
     samples = {"a": "S", "b": "S", "c": "T"}
     made, hashed = plan(

@@ -46,15 +46,18 @@ def plan_work(
     max_delete: str = "10%",
     hash_sparse: Hasher | None = None,
     receipts: Mapping[str, Collection[tuple[str, int]]] | None = None,
+    decoder: str = "",
 ) -> Plan:
     """Decide what becomes of every listed video and of every entry that no listing names.
 
     `covered(uri, origin)` tells whether this run's listing would have shown the video if it
     still existed. `hash_sparse` tells most different files of one size apart without reading them whole ("" where it
     cannot). `receipts` holds, by URI, the (content, index) of segments that are done already.
+    What another decoder than `decoder` could not read is tried again, as if it never had been ("": nothing is).
     Raises UsageError when more would be deleted than `max_delete` allows.
     """
     listed = {video.uri for video in videos}
+    ledger = {uri: _given_another_chance(entry, decoder) for uri, entry in ledger.items()} if decoder else ledger
     gone = tuple(
         entry
         for uri, entry in ledger.items()
@@ -81,7 +84,8 @@ def plan_work(
         entry = ledger.get(video.uri)
         source_uri = sources.get(content) if content else None
         if content and entry is not None and entry.content == content and entry.state != "forgotten":
-            seen = replace(entry, size_bytes=video.size_bytes, version=video.version)
+            rejects = tuple(replace(reject, version=video.version) for reject in entry.rejects)
+            seen = replace(entry, size_bytes=video.size_bytes, version=video.version, rejects=rejects)
             sorted_out.same_bytes(video, seen, touched=True)
         elif source_uri is not None and source_uri != video.uri:
             moved = source_uri not in listed and covered(source_uri, ledger[source_uri].origin)
@@ -169,6 +173,13 @@ class _Sorted:
             self.updated.append(changed)
             if relabelled and entry.clips:
                 self.relabelled.append(changed)
+
+
+def _given_another_chance(entry: LedgerEntry, decoder: str) -> LedgerEntry:
+    """An entry that another decoder rejected counts as not tried yet; a reject that names no decoder is left alone."""
+    if all(reject.decoder in ("", decoder) for reject in entry.rejects):
+        return entry
+    return replace(entry, attempts=0, rejects=tuple(replace(reject, transient=True) for reject in entry.rejects))
 
 
 def _copyable(ledger: Mapping[str, LedgerEntry]) -> Iterable[tuple[str, LedgerEntry]]:

@@ -22,6 +22,7 @@ from transforms.index.engine import (
 )
 from transforms.index.live import LiveShard, borrow, give_back
 from transforms.index.location import IndexLocation
+from transforms.index.lock import read_run
 from transforms.index.store import Query, ScoredPoint, Vectors, Where
 from transforms.records import ClipPoint, Schema, SparseVector
 
@@ -108,6 +109,10 @@ class EdgeStore(EdgeReads):
         self._live.check_room(0)
         with self._use() as shard:
             shard.flush()
+
+    def current_run(self) -> int:
+        """The number of the run that took the right to write last; 0 before the first."""
+        return read_run(self._live.location.path)[0]
 
     def close(self) -> None:
         """Let go of the shard; the last user in this process closes it."""

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from qdrant_client import QdrantClient, models
 
 from transforms.errors import IndexFormatError, MissingIndex, RecipeMismatch, StoreUnavailable
-from transforms.index import wire
+from transforms.index import held, wire
 from transforms.index.checks import check_payload, check_points, check_query
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import manifest_of, schema_of, verify_schema
@@ -34,12 +34,20 @@ class ServerStore:
     """One collection; reads and writes. `local` is the client's own in-memory mode."""
 
     def __init__(
-        self, client: QdrantClient, collection: str, schema: Schema, *, shown: str, local: bool = False
+        self,
+        client: QdrantClient,
+        collection: str,
+        schema: Schema,
+        *,
+        shown: str,
+        location: IndexLocation | None = None,
+        local: bool = False,
     ) -> None:
         self.schema = schema
         self.collection = collection
         self._client = client
         self._shown = shown
+        self._location = location
         self._local = local
         self._closed = False
 
@@ -107,6 +115,15 @@ class ServerStore:
     def flush(self) -> None:
         """A server has logged every update before it answers: nothing is left to do."""
 
+    def current_run(self) -> int:
+        """The number of the run that took the right to write last; 0 before the first."""
+        from transforms.index.lease import read_lease
+
+        if self._location is None:
+            return 0
+        lease = read_lease(self._client, self._location)
+        return lease.run if lease is not None else 0
+
     def close(self) -> None:
         """Let go of the connection."""
         if not self._closed:
@@ -131,7 +148,11 @@ class ServerStore:
         return lambda: wire.update_in(self._client.grpc_points.Upsert(request, timeout=_TIMEOUT_SECONDS))
 
     def _write(self, doing: str, work: Callable[[], models.UpdateResult]) -> None:
-        result = self._call(doing, work)
+        def work_of_ours() -> models.UpdateResult:
+            held.check(self._shown)  # before every try: the one before may have taken a minute
+            return work()
+
+        result = self._call(doing, work_of_ours)
         if result.status != models.UpdateStatus.COMPLETED:
             raise StoreUnavailable(f"the server did not finish: {doing}: {self._shown}: status={result.status}")
 
@@ -156,7 +177,7 @@ def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
             _create(client, collection, schema, shown)
             _name(client, collection, location)
         _verify(client, collection, schema, shown)
-        return ServerStore(client, collection, schema, shown=shown)
+        return ServerStore(client, collection, schema, shown=shown, location=location)
     except BaseException:
         client.close()
         raise
