@@ -22,8 +22,8 @@ RECIPE = load_recipe("offline")
 
 
 def plain(video, clip):
-    vectors = {"frame": beside(unit(1, video), 2, video, clip), "words": words(video, 100 + clip)}
-    vectors["clip"] = lay_out({"frame": vectors["frame"]}, RECIPE)
+    frame = beside(unit(1, video), 2, video, clip)
+    vectors = {"frame": frame, "words": words(video, 100 + clip), "clip": lay_out({"frame": frame}, RECIPE)}
     return vectors | ({"transcript": unit(3, video, clip)} if clip % 2 else {})
 
 
