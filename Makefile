@@ -1,13 +1,15 @@
 # `make` alone says what each target does. Everything lives in .venv, .tools and build.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench bench-quality examples sound-model prism clean
+.PHONY: help setup check test chaos demo bench bench-quality examples sound-model prism clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
 QUALITY := labelled.py order.py nothing_fits.py position.py clip_lookup.py poolings.py sound_model.py cuts.py video_level.py
 NO_BENCH := report.py corpora.py clip_points.py mixed_clips.py cut_films.py quality.py $(QUALITY)
 WORKERS := 2
+KILLS := 50
+COMMANDS := ingest
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 help:  ## this list
@@ -27,6 +29,9 @@ check: setup  ## lint, types and import contract
 
 test: check  ## set up, check, and run every test (WORKERS=2 at a time)
 	python -m pytest -n $(WORKERS) --dist loadfile
+
+chaos: setup  ## SIGKILL at KILLS=50 random moments of COMMANDS="ingest"; SERVER=http://host:port for a server
+	python -m tests.chaos --kills $(KILLS) $(if $(SERVER),--server $(SERVER)) $(COMMANDS)
 
 demo: setup  ## index the example videos and answer three questions
 	@bash scripts/demo.sh

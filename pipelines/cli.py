@@ -1,7 +1,8 @@
 """The command line. Results go to standard output, everything else to standard error.
 
 Exit codes: 0 all that could be done was done; 1 outage; 2 wrong usage; 3 what was asked of the outcome is not
-met (rejects with `--fail-on-reject`, a `--gate`); 4 the index is being written by another process; 130 interrupted.
+met (rejects with `--fail-on-reject`, a `--gate`); 4 the index is being written by another process; 10 there is work to
+do (`plan`); 130 interrupted.
 """
 
 import importlib.metadata
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from pipelines.cli_archive import archive, export_command, import_command
 from pipelines.cli_dlq import dlq
 from pipelines.cli_encoders import encoders, weights
 from pipelines.cli_evaluate import evaluate
 from pipelines.cli_fit import fit
+from pipelines.cli_fsck import fsck_command
 from pipelines.cli_ingest import ingest_command
 from pipelines.cli_migrate import migrate_command
 from pipelines.cli_options import (
@@ -34,9 +37,12 @@ from pipelines.cli_options import (
     print_json,
     say,
 )
+from pipelines.cli_plan import plan_command
+from pipelines.cli_reindex import reindex_command
 from pipelines.cli_report import report
 from pipelines.cli_search import search
 from pipelines.cli_train import train_fusion_command
+from pipelines.cli_watch import watch_command
 from transforms.errors import IndexLocked, ReelvecError, UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +70,8 @@ class Commands(TyperGroup):
                 raise
             if _debugging.is_set():
                 traceback.print_exc()
-            say("interrupted" if isinstance(error, KeyboardInterrupt) else _sentence(error))
+            said = "interrupted" if isinstance(error, KeyboardInterrupt) else _sentence(error)
+            say(": ".join((*getattr(error, "__notes__", ()), said)))
             raise typer.Exit(exit_code_of(error)) from error
 
 
@@ -88,6 +95,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("ingest")(ingest_command)
+app.command("export")(export_command)
+app.command("import")(import_command)
+app.add_typer(archive)
 app.add_typer(dlq)
 app.add_typer(fit)
 app.add_typer(weights)
@@ -95,8 +105,12 @@ app.add_typer(report)
 app.command("encoders")(encoders)
 app.command("evaluate")(evaluate)
 app.command("migrate")(migrate_command)
+app.command("plan")(plan_command)
+app.command("reindex")(reindex_command)
+app.command("fsck")(fsck_command)
 app.command("search")(search)
 app.command("train-fusion")(train_fusion_command)
+app.command("watch")(watch_command)
 
 
 @app.callback(invoke_without_command=True)
@@ -113,14 +127,19 @@ def main_options(
 def status(
     index: Index = DEFAULT_INDEX,
     everything: Annotated[bool, typer.Option("--all", help="List every video, however many.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Only what became searchable since: 1h, 2d, yesterday or an ISO time.", metavar="TIME"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Say what an index holds, video by video."""
     from pipelines.show import show_status
     from pipelines.status import status as read_status
+    from pipelines.times import parse_since
     from transforms.index.location import IndexLocation
 
-    report = asdict(read_status(IndexLocation.parse(index)))
+    report = asdict(read_status(IndexLocation.parse(index), since=parse_since(since) if since is not None else None))
     if as_json:
         print_json(report)
     else:

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -30,6 +31,7 @@ from transforms.errors import UsageError
 
 if TYPE_CHECKING:
     from pipelines.lines import LineProgress
+    from pipelines.settings import IngestSettings
 
 
 def ingest_command(
@@ -59,6 +61,7 @@ def ingest_command(
         float | None,
         typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
     ] = None,
+    archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     as_json: Json = False,
@@ -82,6 +85,7 @@ def ingest_command(
         "prefetch": prefetch,
         "max_delete": max_delete,
         "publish_every_seconds": publish_every,
+        "archive": archive,
         "wait": wait or None,
     }
     run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)
@@ -89,23 +93,22 @@ def ingest_command(
 
 def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -> None:
     """Run an ingest with progress, tell what it did, and exit with the code that scripts rely on."""
-    from pydantic import ValidationError
-
     from pipelines.ingest import ingest
-    from pipelines.lines import summary_lines
-    from pipelines.settings import IngestSettings
+    from pipelines.lines import ending_line, summary_lines
+    from pipelines.run_log import outcome_of
+    from pipelines.times import lasting
 
-    try:
-        settings = IngestSettings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
-        raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
+    settings = settings_of(given)
     bar = progress_shown()
+    started = time.monotonic()
     with stopping_in_order():
         bar.start()
         try:
             summary = asdict(ingest(settings, listen=bar))
+        except BaseException as error:
+            if settings.command != "ingest":
+                error.add_note(f"{settings.command} {outcome_of(error)} after {lasting(time.monotonic() - started)}")
+            raise
         finally:
             bar.stop()
     for problem in summary.get("problems", ()):
@@ -116,9 +119,26 @@ def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) ->
         typer.echo("\n".join(summary_lines(summary)))
     if summary["interrupted"]:
         say("interrupted: what was committed stays, the next run goes on from there")
+    if settings.command != "ingest":
+        say(ending_line(settings.command, summary))
+    if summary["interrupted"]:
         raise typer.Exit(INTERRUPTED)
     if fail_on_reject and summary["videos_rejected"]:
         raise typer.Exit(REJECTS)
+
+
+def settings_of(given: dict[str, Any]) -> "IngestSettings":
+    """Settings from options, without those that were not given (None); raises UsageError, naming the option."""
+    from pydantic import ValidationError
+
+    from pipelines.settings import IngestSettings
+
+    try:
+        return IngestSettings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "--" + "-".join(str(part) for part in first["loc"]).removesuffix("_seconds").replace("_", "-")
+        raise UsageError(f"{name}: {first['msg']}: {first['input']!r}") from error
 
 
 def progress_shown() -> "LineProgress":
@@ -134,7 +154,7 @@ def progress_shown() -> "LineProgress":
 
 @contextmanager
 def stopping_in_order() -> Iterator[None]:
-    """Ctrl-C once: finish what is in flight. Twice: end now; decoders die with their parent."""
+    """Ctrl-C or SIGTERM once: finish what is in flight. Twice: end now; decoders die with their parent."""
     from transforms import interrupt
 
     def stop(signum: int, frame: FrameType | None) -> None:
@@ -146,8 +166,9 @@ def stopping_in_order() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

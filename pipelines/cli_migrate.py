@@ -25,6 +25,7 @@ def migrate_command(
     recipe: Annotated[str | None, typer.Option(help="The new recipe: its name or its .toml file.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; exit 10 if anything.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the vectors before.")] = False,
+    abandon: Annotated[bool, typer.Option("--abandon", help="Delete what unfinished migrations filled.")] = False,
     keep_days: Annotated[float, typer.Option(min=0, help="How long the vectors before are kept for --rollback.")] = 7,
     canaries: Annotated[
         Path | None, typer.Option(help="Questions that must find no less than before, as `evaluate` takes them.")
@@ -38,6 +39,7 @@ def migrate_command(
     """Fill the vectors of another recipe beside those in use, check them, and switch in one step."""
     from pipelines.cli_ingest import progress_shown, stopping_in_order
     from pipelines.migrate import Migration, migrate, plan_migration, read_canaries, roll_back
+    from pipelines.migrate import abandon as abandon_fills
     from pipelines.settings import IngestSettings
     from pipelines.show_migration import show_migration
     from transforms import progress
@@ -45,10 +47,17 @@ def migrate_command(
     from transforms.recipe import load_recipe
 
     location = IndexLocation.parse(index)
-    if rollback == (recipe is not None):
-        raise UsageError("migrate takes either a --recipe to go to, or --rollback to go back")
+    if [rollback, abandon, recipe is not None].count(True) != 1:
+        raise UsageError("migrate takes one of --recipe to go to, --rollback to go back, and --abandon")
     if (canaries is None) != (media is None):
         raise UsageError("--canaries needs --media FOLDER, and the other way round")
+    if abandon:
+        dropped = abandon_fills(location, wait=wait)
+        if as_json:
+            print_json({"state": "abandoned", "checks": [], "dropped": list(dropped)})
+        else:
+            print(f"deleted: {', '.join(dropped) or 'nothing'}")
+        return
     if rollback:
         done: Migration = roll_back(location, wait=wait)
     elif dry_run:

@@ -60,3 +60,51 @@ def modalities_command(
     from pipelines.show_reports import show_modalities
 
     show_modalities(found)
+
+
+@report.command("drift")
+def drift_command(
+    against: Annotated[str, typer.Option(help="Another index, or an archive's folder.", metavar="INDEX|ARCHIVE")],
+    index: Index = DEFAULT_INDEX,
+    queries: Annotated[
+        Path | None, typer.Option(help="Labelled questions to ask both, as `evaluate` takes them.")
+    ] = None,
+    media: Annotated[Path | None, typer.Option(help="The folder that `relevant` is relative to.")] = None,
+    sample: Annotated[int, typer.Option(min=2, max=5000, help="Clips of each side that are compared.")] = 2000,
+    html: Html = None,
+    as_json: Json = False,
+) -> None:
+    """Say whether the vectors of two indexes, or of an index and its archive, still mean the same."""
+    from pipelines.drift import ask_both, drift_report
+    from pipelines.drift_sides import is_archive, side_of
+    from pipelines.questions import read_questions
+    from pipelines.search import Searcher
+
+    if (queries is None) != (media is None):
+        raise UsageError("--queries needs --media FOLDER, and the other way round")
+    if queries and (named := [side for side in (index, against) if is_archive(side)]):
+        raise UsageError(f"an archive answers no questions: {named[0]}; leave --queries out, or import it")
+    if html:
+        from pipelines.report_html import check_writable
+
+        check_writable(html)
+    texts = [one.text for one in read_questions(queries, media=media) if not one.options] if queries and media else []
+    sides = [side_of(name, most_clips=sample) for name in (index, against)]
+    asked = None
+    if texts:
+        with Searcher(index) as one, Searcher(against) as other:
+            asked = ask_both(one, other, texts)
+    found = drift_report(*sides, queries=asked)
+    for note in found.notes:
+        say(note)
+    if html:
+        from pipelines.report_drift import drift_page
+        from pipelines.report_html import write_page
+
+        write_page(html, drift_page(found))
+    if as_json:
+        print_json(found.as_json())
+        return
+    from pipelines.report_drift import show_drift
+
+    show_drift(found)

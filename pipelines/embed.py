@@ -21,6 +21,7 @@ from transforms import heap, interrupt
 from transforms.decode import Decoded
 from transforms.encoders.device import halvings_count
 from transforms.errors import IngestError, VideoChanged
+from transforms.media.versions import decoder_version
 from transforms.progress import listener
 from transforms.recipe import Recipe
 from transforms.records import Reject, Segment, SegmentResult
@@ -55,6 +56,7 @@ def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
         content=segment.content,
         size_bytes=video.size_bytes,
         version=video.version,
+        decoder=decoder_version(),
     )
     return SegmentResult(segment, "rejected", reject=reject)
 
@@ -90,7 +92,7 @@ class _EmbedSegments(beam.DoFn):
     def process(
         self, segment: Segment, window: Any = beam.DoFn.WindowParam, timestamp: Any = beam.DoFn.TimestampParam
     ) -> Iterator[WindowedValue]:
-        if interrupt.requested():
+        if interrupt.stopping():
             return
         future = self._decoders.submit(self._maker.decode, segment)
         self._ahead.append((segment, future, window, timestamp))

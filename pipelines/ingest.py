@@ -3,36 +3,39 @@
 import shutil
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.confidence import calibrate
+from pipelines.budget import ending_in_time, taken_up
+from pipelines.estimates import check_room_for
+from pipelines.planning import believed_roots, plan_run
 from pipelines.rejects import rejects_path, write_rejects
+from pipelines.run_log import Spent, recorded
+from pipelines.searchable import note_searchable, prove_committed
 from pipelines.settings import IngestSettings
-from pipelines.summary import IngestSummary, summarise
+from pipelines.settling import Settling
+from pipelines.summary import IngestSummary, outcome, summarise
 from transforms import heap, interrupt, progress
-from transforms.content import check_unchanged, content_of
 from transforms.encoders import light, spending
-from transforms.errors import DiskFull, Outage, ReelvecError, UsageError, VideoChanged
-from transforms.index.ledger import read_all_receipts, read_entries
+from transforms.errors import DiskFull, Outage, ReelvecError, UsageError
+from transforms.index.ledger import read_entries, read_some
 from transforms.index.location import IndexLocation
-from transforms.index.lock import writing
+from transforms.index.lock import Run, writing
 from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
-from transforms.plan import Plan, plan_work
+from transforms.plan import Plan, leave
 from transforms.recipe import Recipe, load_recipe
-from transforms.records import LedgerEntry, VideoRef, Work
+from transforms.records import LedgerEntry, Work
 from transforms.remove import remove_videos
-from transforms.source import Listing, list_videos
-from transforms.uris import path_of_uri
-from transforms.write.commit import commit_leftovers, sweep
+from transforms.source import list_videos
+from transforms.write.commit import commit_leftovers, now, sweep
 from transforms.write.copies import copy_video, relabel
+from transforms.write.sweep import sweep_abandoned, sweep_unvouched
 from transforms.write.whole import add_missing
 
 if TYPE_CHECKING:
@@ -76,28 +79,35 @@ def build(
     return receipts, rejected
 
 
-def ingest(settings: IngestSettings, *, listen: progress.Progress | None = None) -> IngestSummary:
+def ingest(
+    settings: IngestSettings, *, listen: progress.Progress | None = None, settling: Settling | None = None
+) -> IngestSummary:
     """Make the index true for these sources. Raises UsageError before anything starts, Outage in between.
 
-    Whatever was committed before an Outage stays; the next run goes on from there.
+    Whatever was committed before an Outage stays; the next run goes on from there. `settling` knows of the
+    files that are still being written; they count as deferred.
     """
     started = time.monotonic()
     heap.share_heaps()  # before Beam and the models start threads of their own
     interrupt.reset()
     spending.start_again()
-    progress.listen(listen or progress.Silent())
+    spent = Spent(listen or progress.Silent())
+    progress.listen(spent)
     location = IndexLocation.parse(settings.index)
-    recipe = recipe_of(settings, location)
-    known_index = read_schema(location) is not None
-    if not known_index:  # a wrong path must not leave an empty index behind
-        list_videos(settings.sources, manifest=settings.manifest)
-    with writing(location, command=settings.command, wait=settings.wait):
-        check_free_space(location, settings.min_free_megabytes)
-        run = Run(settings, location, recipe)
-        try:
-            return run.run(started)
-        finally:
-            run.close()
+    with recorded(location, settings.command, spent) as record:
+        recipe = recipe_of(settings, location)
+        record.exists = read_schema(location) is not None
+        if not record.exists:  # a wrong path must not leave an empty index behind
+            list_videos(settings.sources, manifest=settings.manifest)
+        with writing(location, command=settings.command, wait=settings.wait) as turn:
+            check_free_space(location, settings.min_free_megabytes)
+            run = CorpusRun(settings, location, recipe, turn, settling)
+            record.exists, record.recipe = True, run.store.schema.recipe
+            try:
+                record.summary = run.run(started)
+            finally:
+                run.close()
+        return record.summary
 
 
 def recipe_of(settings: IngestSettings, location: IndexLocation) -> Recipe:
@@ -137,7 +147,7 @@ def check_free_space(location: IndexLocation, min_free_megabytes: int) -> None:
         )
 
 
-class Run:
+class CorpusRun:
     """The steps of one run over one open store, which is that of a space of the index."""
 
     def __init__(
@@ -145,31 +155,48 @@ class Run:
         settings: IngestSettings,
         location: IndexLocation,
         recipe: Recipe,
+        turn: Run,
+        settling: Settling | None = None,
         refill: "RefillFrom | None" = None,
     ) -> None:
         self.settings, self.location, self.recipe, self.refill = settings, location, recipe, refill
+        self.turn, self.settling = turn, settling or Settling(0.0)
         self.store: VectorStore = open_writer(location, recipe.schema())
+        self.began = now()
 
     def close(self) -> None:
         self.store.close()
         release(self.location)
 
     def run(self, started: float) -> IngestSummary:
+        if self.settings.archive is not None:
+            from pipelines.archive import check_archive
+
+            check_archive(self.settings.archive, self.store.schema, self.location)
         commit_leftovers(self.store)
-        ledger = read_entries(self.store)
-        listing = list_videos(
-            self.settings.sources,
-            manifest=self.settings.manifest,
-            ignore=(rejects_path(self.location),),
-            known={uri: (entry.size_bytes, entry.version) for uri, entry in ledger.items()},
-        )
-        if self.settings.command == "dlq replay":
-            listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))
-        plan = self._plan(listing, ledger)
+        if self.turn.after_crash:
+            sweep_unvouched(self.store)
+        planned = plan_run(self.store, self.location, self.settings)
+        listing, ledger, plan = planned.listing, planned.ledger, planned.plan
+        plan = leave(plan, self.settling.growing(listing.videos, ledger))
+        work = taken_up(plan.to_embed, order=self.settings.order, max_videos=self.settings.max_videos)
+        check_room_for(self.location, self.store.schema, ledger, work, self.settings.min_free_megabytes)
         if not plan.empty:
             mark_unpublished(self.location)
+        roots = believed_roots(listing.roots, ledger, self.settings.max_delete)
+        swept = sweep_abandoned(
+            self.store,
+            taken_up={work.video.uri for work in plan.to_embed},
+            listed={video.uri for video in listing.videos},
+            ledger=ledger,
+            covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
+        )
+        if swept:
+            mark_unpublished(self.location)
+        if not plan.empty:
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
-        clips = self.embed(plan.to_embed) if plan.to_embed else 0
+        with ending_in_time(started, self.settings.max_hours):
+            clips = self.embed(work) if work and not interrupt.stopping() else 0
         for entry in plan.updated:
             self._update(entry)
         copied = {copy.video.uri for copy in plan.copies if not interrupt.requested() and copy_video(self.store, copy)}
@@ -178,9 +205,10 @@ class Run:
         gone = [entry for entry in plan.gone if entry.uri not in kept_from]
         remove_videos(self.store, gone)
         if not plan.empty or is_unpublished(self.location):
-            self.finish([work.video.uri for work in plan.to_embed])
+            self.finish(plan)
         after = read_entries(self.store) if not plan.empty else ledger
         write_rejects(self.location, after.values())
+        self._archive(after)
         return summarise(
             listing,
             plan,
@@ -191,21 +219,6 @@ class Run:
             wall_seconds=time.monotonic() - started,
             rejects_path=str(rejects_path(self.location)),
             interrupted=interrupt.requested(),
-        )
-
-    def _plan(self, listing: Listing, ledger: dict[str, LedgerEntry]) -> Plan:
-        receipts: dict[str, set[tuple[str, int]]] = defaultdict(set)
-        for receipt in read_all_receipts(self.store):
-            if receipt.outcome != "rejected":
-                receipts[receipt.uri].add((receipt.content, receipt.index))
-        again = set(self.settings.retry_rejects)
-        return plan_work(
-            listing.videos,
-            {uri: _retried(entry) if uri in again else entry for uri, entry in ledger.items()},
-            hash_content=_hash_or_nothing,
-            covered=lambda uri, origin: any(root.covers(uri, origin) for root in listing.roots),
-            max_delete=self.settings.max_delete,
-            receipts=receipts,
         )
 
     def embed(self, work: Sequence[Work]) -> int:
@@ -220,10 +233,13 @@ class Run:
         options = list(self.settings.beam_options)
         in_process = not any(option.startswith("--runner") for option in options)
         _refuse_processes(self.location, options)
+        if self.settings.max_hours is not None and not in_process:
+            raise UsageError("workers in other processes cannot be told that their time is over: leave --max-hours out")
         if in_process:
             options.append("--runner=FnApiRunner")
         pipeline = beam.Pipeline(options=PipelineOptions(options))
-        build(pipeline, work, self.settings, self.recipe, into=self.location, refill=self.refill)
+        mine = [replace(one, run=self.turn.number) for one in work]
+        build(pipeline, mine, self.settings, self.recipe, into=self.location, refill=self.refill)
         if in_process:
             with self._published_now_and_then(), _outages_unwrapped():
                 result = pipeline.run()
@@ -247,6 +263,7 @@ class Run:
             while not over.wait(self.settings.publish_every_seconds):
                 try:
                     publish(self.location, self.store, optimize=False)
+                    self._prove_searchable(())
                 except ReelvecError as error:
                     progress.listener().message(f"could not publish, will try again: {error}")
 
@@ -266,23 +283,61 @@ class Run:
         relabel(self.store, entry)
         write_entries(self.store, [entry])
 
-    def finish(self, uris: Sequence[str]) -> None:
+    def finish(self, plan: Plan) -> None:
         """What a race left open is committed, what stale versions left is swept, and readers get to see it."""
         commit_leftovers(self.store)
-        sweep(self.store, uris)
+        sweep(self.store, self._settled(plan.to_embed))
         self._calibrate()
         self.store.flush()
         publish(self.location, self.store, optimize=False)  # what is there can be found now
         mark_published(self.location)
+        taken_up_now = [*(work.video.uri for work in plan.to_embed), *(one.video.uri for one in plan.copies)]
+        self._prove_searchable(taken_up_now)
         clips = self.store.count(Where((Equals("kind", "clip"),)))
         if clips >= OPTIMIZE_FROM_CLIPS and not interrupt.requested():
             progress.listener().message(f"building graphs over {clips} clips; searches answer meanwhile")
             publish(self.location, self.store, optimize=True)
 
+    def _settled(self, work: Sequence[Work]) -> list[str]:
+        """The URIs of those videos that have an outcome; what is stored of the others is gone on from."""
+        entries = read_some(self.store, [each.video.uri for each in work])
+        return [each.video.uri for each in work if outcome(each.video, entries.get(each.video.uri)) != "deferred"]
+
+    def _prove_searchable(self, uris: Sequence[str]) -> None:
+        """Readers find what became visible, and when that was is noted; `uris` are the run's videos, for a server.
+
+        A space that is filled beside the one in use is seen by nobody yet.
+        """
+        if self.location.space:
+            return
+        if self.location.kind == "edge":
+            missed = note_searchable(self.location, committed_before=self.began)
+        else:
+            missed = prove_committed(self.location, uris)
+        for entry in missed:
+            progress.listener().message(f"committed, and yet no search finds it; `reelvec fsck` says more: {entry.uri}")
+
+    def _archive(self, ledger: Mapping[str, LedgerEntry]) -> None:
+        """Append what the archive lacks, also where an earlier run was killed before it did."""
+        if self.settings.archive is None:
+            return
+        from pipelines.archive import follow
+
+        done = follow(self.settings.archive, self.store, self.location, ledger)
+        for problem in done.problems:
+            progress.listener().message(f"archive mended: {problem}")
+        if done.left:
+            progress.listener().message(
+                f"{len(done.left)} videos are not archived, their clips are not as many as the ledger says, "
+                f"e.g. {done.left[0]}"
+            )
+
     def _calibrate(self) -> None:
         """Find out what chance is worth on what the index holds now; a search can do without."""
         if interrupt.requested():
             return
+        from pipelines.confidence import calibrate
+
         try:
             calibrate(self.store, self.recipe)
         except Outage:
@@ -291,39 +346,12 @@ class Run:
             progress.listener().message(f"hits will not say how sure they are: {error}")
 
 
-def _hash_or_nothing(video: VideoRef) -> str:
-    """SHA-256 of a listed file; "" where it cannot be read now: embedding it will say why."""
-    try:
-        content = content_of(path_of_uri(video.uri))
-        check_unchanged(video)
-    except (OSError, VideoChanged):
-        return ""
-    return content
-
-
 def _clips_written(result: Any) -> int:
     """What the workers counted."""
     from apache_beam.metrics import MetricsFilter
 
     counters = result.metrics().query(MetricsFilter().with_name("clips_written_count"))["counters"]
     return sum(int(counter.result or 0) for counter in counters)
-
-
-def _as_before(video: VideoRef, ledger: Mapping[str, LedgerEntry]) -> VideoRef:
-    """A file that is named again keeps the origin and the metadata that it came with."""
-    entry = ledger.get(video.uri)
-    return video if entry is None else replace(video, origin=entry.origin, metadata=entry.metadata)
-
-
-def _retried(entry: LedgerEntry) -> LedgerEntry:
-    """An entry whose rejects count as transient, first try: the user says that the cause is mended."""
-    return replace(
-        entry,
-        attempts=0,
-        content="",
-        state="rejected" if entry.state == "quarantined" else entry.state,
-        rejects=tuple(replace(reject, transient=True) for reject in entry.rejects),
-    )
 
 
 def _refuse_processes(location: IndexLocation, options: Sequence[str]) -> None:

@@ -103,3 +103,11 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
     if summary["videos_rejected"]:
         lines.append(f"why {summary['videos_rejected']} were rejected: {summary['rejects_path']}")
     return lines
+
+
+def ending_line(command: str, summary: Mapping[str, Any]) -> str:
+    """One line that says how a run ended, for whoever is paged."""
+    counts = {name: summary[f"videos_{name}"] for name in ("indexed", "moved", "removed", "rejected", "deferred")}
+    parts = [f"{count} {name}" for name, count in counts.items() if count or name == "indexed"]
+    ended = "interrupted" if summary["interrupted"] else "ok"
+    return f"{command} {ended}: {', '.join(parts)} in {lasting(summary['wall_seconds'])}"

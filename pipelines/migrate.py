@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.carry import carry_settled, carry_stored, left_to_carry, work_of
-from pipelines.ingest import Run, check_free_space
+from pipelines.ingest import CorpusRun, check_free_space
 from pipelines.migration_checks import (
     Canary,
     Check,
@@ -30,7 +30,7 @@ from transforms import heap, interrupt
 from transforms.errors import MissingIndex, UsageError
 from transforms.index.ledger import read_entries
 from transforms.index.location import IndexLocation
-from transforms.index.lock import writing
+from transforms.index.lock import Run, writing
 from transforms.index.manifest import manifest_of
 from transforms.index.open import open_reader, open_writer, read_schema, release
 from transforms.index.publish import publish
@@ -38,6 +38,7 @@ from transforms.index.spaces import (
     SpaceNote,
     drop_space,
     in_use,
+    left_behind,
     read_note,
     space_for,
     spaces_of,
@@ -46,6 +47,7 @@ from transforms.index.spaces import (
 )
 from transforms.index.store import Reader
 from transforms.index.unpublished import is_unpublished, mark_published
+from transforms.plan import Plan
 from transforms.progress import listener
 from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, Schema
@@ -110,14 +112,14 @@ def migrate(
     if planned.state == "unchanged":
         return planned
     _begin()
-    with writing(location, command=f"migrate to {recipe.name}", wait=settings.wait):
+    with writing(location, command=f"migrate to {recipe.name}", wait=settings.wait) as turn:
         drop_expired(location)
         check_free_space(location, settings.min_free_megabytes)
-        with Filling(settings, location, recipe) as filling:
+        with Filling(settings, location, recipe, turn) as filling:
             written = filling.fill()
             if interrupt.requested():
                 return replace(planned, state="interrupted", clips_written=written)
-            filling.run.finish([])
+            filling.run.finish(Plan())
             checks = filling.checks(canaries)
             if not force and not all(check.passed for check in checks):
                 return replace(planned, state="refused", clips_written=written, checks=tuple(checks))
@@ -128,7 +130,7 @@ def migrate(
 class Filling:
     """The space of another recipe while it is filled; use it in a `with`, under the index's lock."""
 
-    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe) -> None:
+    def __init__(self, settings: IngestSettings, location: IndexLocation, recipe: Recipe, turn: Run) -> None:
         self.location, self.recipe = location, recipe
         self.old, self.change = _change(location, recipe)
         self.home = in_use(location)
@@ -138,7 +140,7 @@ class Filling:
         self.donor: Reader = open_reader(self.home)
         try:
             self.before = read_entries(self.donor)
-            self.run = Run(settings, self.target, recipe, self.refill)
+            self.run = CorpusRun(settings, self.target, recipe, turn, refill=self.refill)
         except BaseException:
             self.donor.close()
             raise
@@ -234,6 +236,15 @@ def drop_expired(location: IndexLocation, *, now: datetime | None = None) -> tup
         return ()
     drop_space(location, note.replaces)
     return (note.replaces,)
+
+
+def abandon(location: IndexLocation, *, wait: bool) -> tuple[str, ...]:
+    """Delete what unfinished migrations filled; gives the names of what was deleted."""
+    with writing(location, command="migrate --abandon", wait=wait):
+        spaces = left_behind(location)
+        for space in spaces:
+            drop_space(location, space)
+    return spaces
 
 
 def read_canaries(path: Path, media: Path) -> list[Canary]:

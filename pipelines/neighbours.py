@@ -114,7 +114,7 @@ def redundancy(held: Sequence[Modality]) -> dict[str, dict[str, dict[str, Any] |
     Over the clips that carry both, among those clips; beside it the share that chance gives. None where fewer than
     three clips carry both, so that there is no choice.
     """
-    return {one.name: {other.name: _overlap(one, other) for other in held if other is not one} for one in held}
+    return {one.name: {other.name: overlap(one, other) for other in held if other is not one} for one in held}
 
 
 def mass(held: Sequence[Modality]) -> dict[str, float]:
@@ -176,7 +176,8 @@ def _by_video(values: Float64, codes: NDArray[np.int64]) -> Float64:
     return np.array([values[codes == code].mean() for code in np.unique(codes)])
 
 
-def _overlap(one: Modality, other: Modality) -> dict[str, Any] | None:
+def overlap(one: Modality, other: Modality) -> dict[str, Any] | None:
+    """The share of the NEAR nearest by one that are among the NEAR nearest by the other, as `redundancy` tells it."""
     both = np.flatnonzero(one.carried & other.carried)
     near = min(NEAR, len(both) - 2)  # of all but itself one must be left out, or every choice is the same
     if near < 1:

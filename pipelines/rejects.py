@@ -37,12 +37,15 @@ def rejects_path(location: IndexLocation) -> Path:
     return Path.cwd() / f"{location.name}.rejects.jsonl"
 
 
+def rejects_text(entries: Iterable[LedgerEntry]) -> str:
+    """Every reject of the ledger as the file beside the index holds it, one a line, in the order of their ids."""
+    rejects = sorted((reject for entry in entries for reject in entry.rejects), key=lambda reject: reject.id)
+    return "".join(json.dumps({"id": reject.id, **to_plain(reject)}, sort_keys=True) + "\n" for reject in rejects)
+
+
 def write_rejects(location: IndexLocation, entries: Iterable[LedgerEntry]) -> Path:
     """Write every reject of the ledger, one a line, in the order of their ids; atomically."""
-    path = rejects_path(location)
-    rejects = sorted((reject for entry in entries for reject in entry.rejects), key=lambda reject: reject.id)
-    lines = [json.dumps({"id": reject.id, **to_plain(reject)}, sort_keys=True) + "\n" for reject in rejects]
-    text = "".join(lines)
+    path, text = rejects_path(location), rejects_text(entries)
     if not path.exists() or path.read_text() != text:
         fresh = path.with_suffix(".tmp")
         fresh.write_text(text)
@@ -57,11 +60,12 @@ def list_rejects(location: IndexLocation) -> list[RejectedInput]:
         entries = read_entries(reader)
     finally:
         reader.close()
-    rejects = [_shown(reject) for entry in entries.values() for reject in entry.rejects]
+    rejects = [rejected_input(reject) for entry in entries.values() for reject in entry.rejects]
     return sorted(rejects, key=lambda reject: (reject.error, reject.video, reject.start_seconds or 0.0))
 
 
-def _shown(reject: Reject) -> RejectedInput:
+def rejected_input(reject: Reject) -> RejectedInput:
+    """A reject as scripts see it."""
     return RejectedInput(
         id=reject.id,
         video=shown(reject.uri),

@@ -31,4 +31,8 @@ class IngestSettings(BaseSettings):
     min_free_megabytes: int = Field(default=1024, ge=0)
     retry_rejects: tuple[str, ...] = ()  # URIs whose rejects are tried again whatever they say
     beam_options: tuple[str, ...] = ()  # e.g. --runner=PortableRunner --job_endpoint=...; in-process when empty
-    command: Literal["ingest", "dlq replay"] = "ingest"
+    archive: Path | None = None  # a folder of Parquet files that every run brings up to date
+    order: Literal["newest", "oldest", "smallest", "listed"] = "listed"  # in which videos are taken up
+    max_videos: int | None = Field(default=None, ge=0)  # to embed in one run; the rest is left to the next one
+    max_hours: float | None = Field(default=None, gt=0.0)  # after which no new segment is started
+    command: Literal["ingest", "reindex", "dlq replay", "watch"] = "ingest"

@@ -68,7 +68,8 @@ def show_status(report: Mapping[str, Any], *, everything: bool) -> None:
     """The videos of an index, then what is true of all of it."""
     show_videos(report["videos"], everything=everything)
     totals = ", ".join(f"{count} {name}" for name, count in report["totals"].items())
-    for name, value in {**report, "videos": None, "totals": totals}.items():
+    left = ", ".join(report.get("left", ()))
+    for name, value in {**report, "videos": None, "totals": totals, "left": left}.items():
         if value not in (None, ""):
             out().print(Text(f"{name.replace('_', ' ')}: {_clean(str(value))}"))
 
@@ -96,20 +97,6 @@ def show_videos(rows: Sequence[Mapping[str, Any]], *, everything: bool) -> None:
     console.print(table)
     if len(shown) < len(rows):
         console.print(f"... and {len(rows) - len(shown)} more (--all shows them)", style="dim")
-
-
-def show_rejects(rejects: Sequence[Mapping[str, Any]]) -> None:
-    """A line a reject, with its reason below."""
-    console = out()
-    for reject in rejects:
-        span = "" if reject["start_seconds"] is None else f" at {clock(reject['start_seconds'])}"
-        console.print(
-            Text.assemble((_clean(reject["video"]), "bold"), f"{span}  {reject['error']} in {reject['stage']}")
-        )
-        again = "; tried again on the next run" if reject["transient"] else ""
-        console.print(Text(f"    {_clean(reject['message'])}{again}"))
-    if not rejects:
-        err().print("no rejects")
 
 
 def _shortened(text: str, longest: int = 160) -> str:

@@ -1,9 +1,11 @@
 """What an index holds, video by video, and taking one video out of it."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.rejects import write_rejects
+from pipelines.searchable import Seen, note_searchable, read_log
 from transforms.errors import MissingIndex, UsageError
 from transforms.index.ledger import read_entries
 from transforms.index.location import IndexLocation
@@ -40,21 +42,30 @@ class StatusReport:
     totals: dict[str, int]
     seconds_of_video: float
     writer: str | None
+    since: str | None = None  # only videos that became searchable since then are listed
+    left: tuple[str, ...] = ()  # videos that left since then; a server's index keeps no account of these
 
 
-def status(location: IndexLocation) -> StatusReport:
-    """Read the ledger; raises MissingIndex."""
+def status(location: IndexLocation, *, since: datetime | None = None) -> StatusReport:
+    """Read the ledger, and since when readers can find each video; raises MissingIndex."""
     reader = open_reader(location)
     try:
         entries = read_entries(reader)
         schema = reader.schema
     finally:
         reader.close()
-    videos = tuple(_video(entry) for entry in sorted(entries.values(), key=lambda entry: entry.uri))
+    seen = read_log(location)
+    videos = tuple(
+        _video(entry, seen.get(entry.uri)) for entry in sorted(entries.values(), key=lambda entry: entry.uri)
+    )
     totals = {"videos": len(videos), "clips": sum(video.clips for video in videos)}
     for video in videos:
         totals[video.state] = totals.get(video.state, 0) + 1
     writer = holder(location)
+    left: tuple[str, ...] = ()
+    if since is not None:
+        videos = tuple(video for video in videos if _since(video.searchable_since, since))
+        left = tuple(sorted(shown(one.uri) for one in seen.values() if not one.content and _since(one.at, since)))
     return StatusReport(
         index=str(location),
         recipe=schema.recipe_name,
@@ -63,6 +74,8 @@ def status(location: IndexLocation) -> StatusReport:
         totals=totals,
         seconds_of_video=round(sum(entry.duration_seconds for entry in entries.values() if entry.clips), 3),
         writer=str(writer) if writer else None,
+        since=since.astimezone(UTC).isoformat(timespec="seconds") if since else None,
+        left=left,
     )
 
 
@@ -87,6 +100,8 @@ def forget(location: IndexLocation, name: str, *, wait: bool = False) -> int:
             clips = forget_video(store, entries[uri])
             publish(location, store, optimize=False)
             mark_published(location)
+            if location.kind == "edge":
+                note_searchable(location)
             write_rejects(location, read_entries(store).values())
             return clips
         finally:
@@ -94,13 +109,18 @@ def forget(location: IndexLocation, name: str, *, wait: bool = False) -> int:
             release(location)
 
 
-def _video(entry: LedgerEntry) -> VideoStatus:
+def _since(at: str | None, since: datetime) -> bool:
+    return bool(at) and datetime.fromisoformat(str(at)) >= since
+
+
+def _video(entry: LedgerEntry, seen: Seen | None) -> VideoStatus:
+    proven = seen is not None and bool(seen.content) and seen.content == entry.live_content
     return VideoStatus(
         video=shown(entry.uri),
         state=entry.state,
         clips=entry.clips,
         vectors=tuple(name for name, _ in entry.vectors),
-        searchable_since=entry.searchable_since or None,
+        searchable_since=(seen.at if proven and seen else entry.searchable_since) or None,
         duration_seconds=round(entry.duration_seconds, 3),
         rejects=tuple(reject.message for reject in entry.rejects),
     )

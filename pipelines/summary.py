@@ -53,11 +53,11 @@ def summarise(
     count = Counter(outcomes.values())
     searchable = [ledger[uri] for uri, done in outcomes.items() if done in ("indexed", "moved")]
     return IngestSummary(
-        videos_found=len(outcomes) - count["skipped"] + len(plan.unchanged) + len(plan.rejected),
+        videos_found=len(outcomes) - count["skipped"] + len(plan.unchanged) + len(plan.rejected) + len(plan.growing),
         videos_indexed=count["indexed"],
         videos_unchanged=len(plan.unchanged),
         videos_moved=count["moved"],
-        videos_deferred=count["deferred"],
+        videos_deferred=count["deferred"] + len(plan.growing),
         videos_rejected=count["rejected"] + len(plan.rejected),
         videos_removed=videos_removed,
         videos_copied=sum(outcomes[copy.video.uri] == "indexed" for copy in plan.copies),

@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import UTC, datetime, timedelta
 
 from transforms.errors import UsageError
 
@@ -44,3 +45,25 @@ def lasting(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def parse_since(text: str, *, now: datetime | None = None) -> datetime:
+    """A moment: "1h", "30m" or "2d" ago, "today", "yesterday", or an ISO 8601 date or time; raises UsageError.
+
+    Times without a zone are this machine's; `now` is aware.
+    """
+    now = now or datetime.now(UTC)
+    given = text.strip()
+    midnight = now.astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    if given.lower() in ("today", "yesterday"):
+        return midnight - timedelta(days=given.lower() == "yesterday")
+    try:
+        if days := re.fullmatch(r"(\d+(?:\.\d+)?)d", given):
+            return now - timedelta(days=float(days[1]))
+        if re.fullmatch(r"(?:[\d.]+(?:h|m|s|ms))+", given):
+            return now - timedelta(seconds=parse_seconds(given))
+        return datetime.fromisoformat(given).astimezone()
+    except (ValueError, OverflowError, UsageError) as error:
+        raise UsageError(
+            f"a moment is written as 1h, 2d, today, yesterday, 2026-11-30 or 2026-11-30T06:00: {text!r}"
+        ) from error

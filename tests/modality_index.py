@@ -1,6 +1,7 @@
 """Indexes of made-up vectors whose modalities are known to help, to repeat each other or to be noise."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,14 @@ def make_index(folder: Path, vectors_of: Vectors, *, videos: int, clips: int) ->
                 "kind": "clip",
                 "live": True,
                 "uri": uri,
+                "content": f"bytes of {video}",
                 "start_seconds": clip * CLIP_SECONDS,
                 "end_seconds": (clip + 1) * CLIP_SECONDS,
                 "vectors": sorted(vectors),
             }
             points.append(ClipPoint(stable_id(uri, str(clip)), vectors, payload))
-        entries.append(LedgerEntry(uri, 5, "1", "committed", clips=clips, duration_seconds=clips * CLIP_SECONDS))
+        entry = LedgerEntry(uri, 5, "1", "committed", live_content=f"bytes of {video}", clips=clips)
+        entries.append(replace(entry, duration_seconds=clips * CLIP_SECONDS))
     store.upsert(points)
     write_entries(store, entries)
     publish(location, store, optimize=False)

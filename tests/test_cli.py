@@ -336,7 +336,8 @@ def test_a_reader_that_goes_away_is_no_traceback(index: str) -> None:
     assert "Traceback" not in err
 
 
-def test_ctrl_c_asks_once_to_finish_and_ends_at_once_the_second_time() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_once_to_finish_and_ends_at_once_the_second_time(number: signal.Signals) -> None:
     code = (
         "import os, signal, time\n"
         "from pipelines.cli_ingest import stopping_in_order\n"
@@ -353,8 +354,8 @@ def test_ctrl_c_asks_once_to_finish_and_ends_at_once_the_second_time() -> None:
     )
     assert process.stdout and process.stderr
     assert process.stdout.readline() == "ready False\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.stdout.readline() == "asked\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(timeout=60) == 130
     assert "press Ctrl-C again" in process.stderr.read()

@@ -246,6 +246,35 @@ def test_whoever_waits_gets_the_run_lock_when_its_holder_is_killed(location):
     running.communicate()
 
 
+def test_every_run_has_a_larger_number_and_knows_whether_the_one_before_ended(location):
+    with writing(location, command="first", wait=False) as run:
+        assert (run.number, run.after_crash) == (1, False)
+    with pytest.raises(ZeroDivisionError), writing(location, command="second", wait=False) as run:
+        1 / (run.number - 2)
+    running = python(
+        'with writing(location, command="x", wait=False):\n    print("held", flush=True)\n    sys.stdin.readline()',
+        location.folder,
+    )
+    assert running.stdout.readline() == "held\n"
+    running.kill()
+    running.communicate()
+    with writing(location, command="fourth", wait=False) as run:  # the system has freed a dead holder's lock
+        assert (run.number, run.after_crash) == (4, True)
+        store = open_writer(location, SCHEMA)
+        assert store.current_run() == 4
+        store.close()
+    with writing(location, command="fifth", wait=False) as run:
+        assert (run.number, run.after_crash) == (5, False)
+
+
+def test_a_run_number_that_cannot_be_read_is_said(location):
+    with writing(location, command="first", wait=False):
+        pass
+    (location.path / "writer.run").write_text("{")
+    with pytest.raises(IndexFormatError, match=r"writer\.run"), writing(location, command="second", wait=False):
+        pass
+
+
 def test_a_killed_writer_loses_nothing_that_was_flushed(location):
     running = python(
         """

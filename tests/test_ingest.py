@@ -192,12 +192,13 @@ def test_a_named_file_without_media_is_rejected_a_listed_one_is_skipped(box):
     assert (summary.videos_found, summary.videos_rejected) == (1, 1)
 
 
-def test_an_empty_folder_is_fine_and_deletes_nothing(box, tmp_path):
+def test_an_empty_folder_is_fine_and_one_that_held_videos_deletes_nothing(box, tmp_path):
     assert box.run().videos_found == 0
     video = render(box.corpus / "a.mp4")
     box.run()
     shutil.move(video, tmp_path / "elsewhere.mp4")
-    assert box.run().videos_removed == 0
+    with pytest.raises(Outage, match="not mounted"):
+        box.run()
     assert len(box.points()) == 1
 
 
@@ -330,3 +331,19 @@ def test_a_disk_that_fills_up_stops_the_run_and_loses_nothing(box, tmp_path):
         assert (after.videos_indexed, after.videos_unchanged, after.videos_rejected) == (2, 1, 0)
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_what_one_decoder_rejected_is_tried_again_by_another(box, monkeypatch):
+    render(box.corpus / "a.mp4")
+    (box.corpus / "broken.mp4").write_bytes(b"\x00" * 3000)
+
+    def decoders():
+        return [json.loads(line)["decoder"] for line in (box.index / "rejects.jsonl").read_text().splitlines()]
+
+    box.run()
+    assert len(decoders()) == 1 and decoders()[0].startswith("ffmpeg ")
+    assert box.run().videos_rejected == 1
+    for module in ("pipelines.planning", "transforms.segment"):
+        monkeypatch.setattr(f"{module}.decoder_version", lambda: "ffmpeg of tomorrow")
+    again = box.run()
+    assert (again.videos_rejected, again.videos_unchanged, decoders()) == (1, 1, ["ffmpeg of tomorrow"])

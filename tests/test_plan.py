@@ -152,3 +152,53 @@ def test_moved_files_do_not_count_as_deletions():
 def test_segments_with_a_receipt_are_done():
     made, _ = plan([video("a")], [], receipts={"file:///corpus/a": {("A", 1), ("A", 0)}})
     assert made.to_embed[0].done == (("A", 0), ("A", 1))
+
+
+def rejected(decoder, *, state="quarantined", error="DecoderCrashed"):
+    transient = error == "DecoderCrashed"
+    reject = Reject("file:///corpus/a", "decode", error, "no", transient, attempts=3, decoder=decoder)
+    return entry("a", state=state, attempts=3, rejects=(reject,))
+
+
+@pytest.mark.parametrize(("state", "error"), [("quarantined", "DecoderCrashed"), ("rejected", "UnreadableVideo")])
+def test_another_decoder_gives_what_was_rejected_its_tries_again(state, error):
+    made, _ = plan([video("a")], [rejected("ffmpeg 6.1", state=state, error=error)], decoder="ffmpeg 7.1")
+    assert [(work.content, work.attempts) for work in made.to_embed] == [("A", 1)]
+
+
+@pytest.mark.parametrize(("then", "now"), [("ffmpeg 7.1", "ffmpeg 7.1"), ("", "ffmpeg 7.1"), ("ffmpeg 7.1", "")])
+def test_a_quarantined_video_stays_where_its_decoder_is_the_same_or_unknown(then, now):
+    made, _ = plan([video("a")], [rejected(then)], decoder=now)
+    assert names(made.rejected) == ["a"] and made.empty
+
+
+def test_a_quarantined_video_is_tried_again_when_its_bytes_change():
+    made, _ = plan([video("a", version="2")], [rejected("ffmpeg 7.1")], {"a": "B"}, decoder="ffmpeg 7.1")
+    assert [(work.content, work.attempts) for work in made.to_embed] == [("B", 1)]
+
+
+def test_different_new_files_of_one_size_are_not_read_whole():
+    samples = {"a": "S", "b": "S", "c": "T"}
+    made, hashed = plan(
+        [video("a"), video("b"), video("c")],
+        [],
+        {"a": "A", "b": "A"},
+        hash_sparse=lambda ref: samples[ref.uri.rsplit("/", 1)[1]],
+    )
+    assert hashed == ["a", "b"] and names(made.to_embed) == ["a", "c"] and names(made.copies) == ["b"]
+
+
+def test_a_new_file_of_a_known_size_is_read_whole_since_it_may_be_that_video():
+    made, hashed = plan([video("new")], [entry("old")], {"new": "A"}, hash_sparse=lambda ref: "S")
+    assert hashed == ["new"] and made.copies[0].moved
+
+
+@pytest.mark.parametrize("version", ["0", "-5", "99999999999999999999"])
+def test_a_clock_that_jumps_back_or_ahead_is_a_change_like_any_other(version):
+    """Time stamps are compared for equality alone, so one of next year is not newer than all that follow."""
+    made, hashed = plan([video("a", version=version)], [entry("a", version="1700000000000000000")], {"a": "A"})
+    assert names(made.unchanged) == ["a"] and hashed == ["a"] and made.updated[0].version == version
+    made, hashed = plan([video("a", version=version)], [entry("a", version=version)])
+    assert made.empty and hashed == []
+    made, _ = plan([video("a", version=version)], [entry("a", version="1700000000000000000")], {"a": "B"})
+    assert names(made.to_embed) == ["a"]

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transforms.errors import StoreUnavailable
+from transforms.errors import RunOvertaken, StoreUnavailable
 from transforms.index.ledger import read_all_receipts, read_entries, read_entry
 from transforms.index.location import IndexLocation
+from transforms.index.lock import writing
 from transforms.index.open import open_writer
 from transforms.index.store import Equals, Where
 from transforms.records import (
@@ -28,6 +29,7 @@ from transforms.records import (
 from transforms.remove import forget_video, remove_videos
 from transforms.write.commit import commit_leftovers, record_reject, sweep, write_results
 from transforms.write.copies import copy_video, relabel
+from transforms.write.sweep import sweep_abandoned, sweep_unvouched
 
 SCHEMA = Schema(
     "tiny", "r1", (DenseVector("frame", 4),), vector_fingerprints={"frame": "f1"}, settings={"name": "tiny"}
@@ -43,13 +45,13 @@ def store(tmp_path):
     opened.close()
 
 
-def segments(name="a", *, version="1", content="A", count=3, clips=2, attempts=1):
+def segments(name="a", *, version="1", content="A", count=3, clips=2, attempts=1, run=0):
     video = VideoRef(f"file:///c/{name}", 10, version, origin="file:///c")
     seconds = 8.0 * clips * count
     info = VideoInfo("mp4", 0.0, seconds, None, AudioStream(0, "aac", 16_000, 1, 0.0, seconds))
     spans = [Clip(n, 8.0 * n, 8.0 * n + 8.0) for n in range(count * clips)]
     return [
-        Segment(video, content, info, n, count, tuple(spans[n * clips : (n + 1) * clips]), attempts)
+        Segment(video, content, info, n, count, tuple(spans[n * clips : (n + 1) * clips]), attempts, run)
         for n in range(count)
     ]
 
@@ -290,3 +292,94 @@ def test_an_unfinished_older_version_is_swept(store):
     write(store, [result(segment) for segment in segments(version="2", content="NEW")])
     sweep(store, ["file:///c/a"])
     assert not read_all_receipts(store) and {p.payload["content"] for p in store.scroll(CLIPS)} == {"NEW"}
+
+
+def begin(store):
+    """The number of a run that begins and ends now."""
+    with writing(store.live.location, command="a run", wait=False) as run:
+        return run.number
+
+
+def test_a_bundle_of_an_older_run_does_not_bring_its_version_back(store):
+    old = begin(store)
+    zombie = [result(segment) for segment in segments(run=old)]
+    write(store, [result(segment) for segment in segments(version="2", content="B", run=begin(store))])
+    with pytest.raises(RunOvertaken, match=rf"run {old} .* run {old + 1}"):
+        write(store, zombie)
+    assert live_contents(store) == ["B"] * 6 and store.count(CLIPS) == 6 and not read_all_receipts(store)
+
+
+def test_a_bundle_of_an_older_run_does_not_bring_a_removed_video_back(store):
+    zombie = [result(segment) for segment in segments(run=begin(store))]
+    write(store, zombie)
+    begin(store)
+    remove_videos(store, list(read_entries(store).values()))
+    with pytest.raises(RunOvertaken):
+        write(store, zombie)
+    assert store.count(Where()) == 0
+
+
+def test_a_reject_of_an_older_run_does_not_take_good_clips_away(store):
+    old = begin(store)
+    video = segments()[0].video
+    reject = Reject(video.uri, "probe", "UnreadableVideo", "no", transient=False, content="0", version="0")
+    write(store, [result(segment) for segment in segments(run=begin(store))])
+    with pytest.raises(RunOvertaken):
+        record_reject(store, RejectedVideo(video, reject, old))
+    assert store.count(LIVE) == 6
+
+
+def test_receipts_of_an_older_run_are_not_committed_over_a_newer_version(store):
+    from transforms.index.ledger import write_receipts
+    from transforms.write.commit import receipt_of
+
+    old = begin(store)
+    late = [result(segment) for segment in segments(run=old)]
+    write(store, [result(segment) for segment in segments(version="2", content="B", run=begin(store))])
+    store.upsert([point for one in late for point in one.points])  # the older run was stopped between check and write
+    write_receipts(store, [receipt_of(one, "r1") for one in late])
+    begin(store)
+    assert commit_leftovers(store) == []
+    assert live_contents(store) == ["B"] * 6 and store.count(CLIPS) == 6 and not read_all_receipts(store)
+
+
+def test_a_late_repetition_of_part_of_a_partial_video_hides_nothing(store):
+    first, second, third = segments()
+    results = [result(first), broken(second), result(third)]
+    write(store, results)
+    write(store, results[:1])
+    assert store.count(LIVE) == 4 and not read_all_receipts(store)
+
+
+def test_trying_a_partial_video_again_does_not_hide_what_can_be_found(store):
+    first, second, third = segments(run=begin(store))
+    write(store, [result(first), broken(second), result(third)])
+    again = segments(run=begin(store))
+    write(store, [result(again[0])])
+    assert store.count(LIVE) == 4
+    write(store, [result(again[1]), result(again[2])])
+    assert store.count(LIVE) == 6 and read_entry(store, first.video.uri).state == "committed"
+
+
+def test_points_that_a_killed_run_left_without_a_receipt_are_swept(store):
+    write(store, [result(segment) for segment in segments()])
+    store.upsert([point for segment in segments("b") for point in result(segment).points])
+    store.upsert([point for segment in segments(version="2", content="B") for point in result(segment).points])
+    begun = segments("c")
+    write(store, [result(begun[0])])
+    sweep_unvouched(store)
+    assert store.count(LIVE) == 6 and store.count(CLIPS) == 8 and len(read_all_receipts(store)) == 1
+
+
+def test_a_video_whose_removal_was_cut_short_counts_as_new(store):
+    write(store, [result(segment) for segment in segments()])
+    store.delete(CLIPS)  # and then the run was killed, and its file came back
+    sweep_unvouched(store)
+    assert not read_entries(store) and store.count(Where()) == 0
+
+
+def test_what_was_begun_of_a_file_that_is_gone_is_deleted_and_of_one_out_of_sight_kept(store):
+    write(store, [result(segments("gone")[0]), result(segments("elsewhere")[0])])
+    swept = sweep_abandoned(store, taken_up=(), listed=(), ledger={}, covered=lambda uri, origin: uri.endswith("/gone"))
+    assert swept == 1 and {receipt.uri for receipt in read_all_receipts(store)} == {"file:///c/elsewhere"}
+    assert store.count(CLIPS) == 2

@@ -66,6 +66,10 @@ class IndexLocked(Outage):
     """Another process is writing the index. The message names it."""
 
 
+class RunOvertaken(Outage):
+    """A newer run has the right to write this index; the older one stops before it writes anything more."""
+
+
 class BadVectors(Outage):
     """An encoder gave vectors that must not be stored (NaN, wrong size, collapsed batch)."""
 

@@ -1,24 +1,41 @@
-"""One question for the stages of this process: has the user asked to stop?
+"""One question for the stages of this process: has the user asked to stop, or is the run's time over?
 
-A stopped run starts no new segment, finishes what is in flight and ends in order.
+A stopped run starts no new segment, finishes what is in flight and ends in order. One whose time is over has not
+failed: it also copies, removes and publishes what it planned.
 Workers in other processes never see the request: their runner cancels them.
+Signal handlers ask, so these are plain names: a lock could be held by the very code that a handler interrupts.
 """
 
-import threading
+_requested = False
+_for_good = False
+_time_is_over = False
 
-_requested = threading.Event()
 
-
-def request() -> None:
-    """Ask every stage of this process to start nothing new."""
-    _requested.set()
+def request(*, for_good: bool = False) -> None:
+    """Ask every stage of this process to start nothing new; `for_good`: and every run that begins later."""
+    global _requested, _for_good
+    _for_good = _for_good or for_good
+    _requested = True
 
 
 def requested() -> bool:
     """Whether somebody asked."""
-    return _requested.is_set()
+    return _requested or _for_good
 
 
-def reset() -> None:
-    """Forget the request; a run calls this before it starts."""
-    _requested.clear()
+def reset(*, for_good: bool = False) -> None:
+    """Forget the request and the time; a run calls this before it starts. One for good is forgotten `for_good` only."""
+    global _requested, _for_good, _time_is_over
+    _for_good = _for_good and not for_good
+    _requested = _time_is_over = False
+
+
+def end_in_time() -> None:
+    """Say that the run has had the time that it was given."""
+    global _time_is_over
+    _time_is_over = True
+
+
+def stopping() -> bool:
+    """Whether no new segment is to be started."""
+    return requested() or _time_is_over

@@ -21,10 +21,11 @@ class Plan:
     copies: tuple[CopyOf, ...] = ()
     unchanged: tuple[VideoRef, ...] = ()
     rejected: tuple[VideoRef, ...] = ()  # known rejects, not tried again
-    skipped: tuple[VideoRef, ...] = ()  # known to hold no media, or forgotten by the user
+    skipped: tuple[VideoRef, ...] = ()  # known to hold no media, or forgotten or dropped by the user
     updated: tuple[LedgerEntry, ...] = ()  # same bytes, other time stamp, origin or metadata: entries to write
     relabelled: tuple[LedgerEntry, ...] = ()  # those of `updated` whose metadata changed: payloads to write
     gone: tuple[LedgerEntry, ...] = ()
+    growing: tuple[VideoRef, ...] = ()  # still written to, as far as can be seen: left to a later run
 
     @property
     def empty(self) -> bool:
@@ -43,15 +44,20 @@ def plan_work(
     hash_content: Hasher,
     covered: Covers,
     max_delete: str = "10%",
+    hash_sparse: Hasher | None = None,
     receipts: Mapping[str, Collection[tuple[str, int]]] | None = None,
+    decoder: str = "",
 ) -> Plan:
     """Decide what becomes of every listed video and of every entry that no listing names.
 
     `covered(uri, origin)` tells whether this run's listing would have shown the video if it
-    still existed. `receipts` holds, by URI, the (content, index) of segments that are done already.
+    still existed. `hash_sparse` tells most different files of one size apart without reading them whole ("" where it
+    cannot). `receipts` holds, by URI, the (content, index) of segments that are done already.
+    What another decoder than `decoder` could not read is tried again, as if it never had been ("": nothing is).
     Raises UsageError when more would be deleted than `max_delete` allows.
     """
     listed = {video.uri for video in videos}
+    ledger = {uri: _given_another_chance(entry, decoder) for uri, entry in ledger.items()} if decoder else ledger
     gone = tuple(
         entry
         for uri, entry in ledger.items()
@@ -70,7 +76,7 @@ def plan_work(
         else:
             unknown.append(video)
 
-    contents = _hash_possible_copies(unknown, ledger, hash_content)
+    contents = _hash_possible_copies(unknown, ledger, hash_content, hash_sparse)
     sources = {entry.live_content or entry.content: uri for uri, entry in _copyable(ledger)}
     first_with: dict[str, str] = {}
     for video in unknown:
@@ -78,7 +84,8 @@ def plan_work(
         entry = ledger.get(video.uri)
         source_uri = sources.get(content) if content else None
         if content and entry is not None and entry.content == content and entry.state != "forgotten":
-            seen = replace(entry, size_bytes=video.size_bytes, version=video.version)
+            rejects = tuple(replace(reject, version=video.version) for reject in entry.rejects)
+            seen = replace(entry, size_bytes=video.size_bytes, version=video.version, rejects=rejects)
             sorted_out.same_bytes(video, seen, touched=True)
         elif source_uri is not None and source_uri != video.uri:
             moved = source_uri not in listed and covered(source_uri, ledger[source_uri].origin)
@@ -91,7 +98,8 @@ def plan_work(
             sorted_out.work.append(Work(video, content))
 
     moved_uris = {copy.source_uri for copy in sorted_out.copies if copy.moved}
-    check_deletions(len([entry for entry in gone if entry.uri not in moved_uris]), len(ledger), max_delete)
+    lost = [entry for entry in gone if entry.uri not in moved_uris and entry.state != "dropped"]
+    check_deletions(len(lost), len(ledger), max_delete)
     done = receipts or {}
     return Plan(
         to_embed=tuple(replace(work, done=tuple(sorted(done.get(work.video.uri, ())))) for work in sorted_out.work),
@@ -102,6 +110,20 @@ def plan_work(
         updated=tuple(sorted_out.updated),
         relabelled=tuple(sorted_out.relabelled),
         gone=gone,
+    )
+
+
+def leave(plan: Plan, growing: Collection[str]) -> Plan:
+    """The plan without the videos of these URIs; what they may have been moved from is not gone yet."""
+    taken_up = (*(work.video for work in plan.to_embed), *(copy.video for copy in plan.copies))
+    left = tuple(video for video in taken_up if video.uri in growing)
+    sizes = {video.size_bytes for video in left}
+    return replace(
+        plan,
+        to_embed=tuple(work for work in plan.to_embed if work.video.uri not in growing),
+        copies=tuple(copy for copy in plan.copies if copy.video.uri not in growing),
+        gone=tuple(entry for entry in plan.gone if entry.size_bytes not in sizes),
+        growing=left,
     )
 
 
@@ -139,7 +161,7 @@ class _Sorted:
         if retry or (entry.state == "skipped" and video.expected):
             self.work.append(Work(video, entry.content, entry.attempts + 1 if retry else 1))
             return
-        if entry.state == "skipped":
+        if entry.state in ("skipped", "dropped"):
             self.skipped.append(video)
         elif entry.state in ("rejected", "quarantined"):
             self.rejected.append(video)
@@ -153,6 +175,13 @@ class _Sorted:
                 self.relabelled.append(changed)
 
 
+def _given_another_chance(entry: LedgerEntry, decoder: str) -> LedgerEntry:
+    """An entry that another decoder rejected counts as not tried yet; a reject that names no decoder is left alone."""
+    if all(reject.decoder in ("", decoder) for reject in entry.rejects):
+        return entry
+    return replace(entry, attempts=0, rejects=tuple(replace(reject, transient=True) for reject in entry.rejects))
+
+
 def _copyable(ledger: Mapping[str, LedgerEntry]) -> Iterable[tuple[str, LedgerEntry]]:
     """Entries whose outcome holds for every file with the same bytes."""
     for uri, entry in ledger.items():
@@ -162,14 +191,26 @@ def _copyable(ledger: Mapping[str, LedgerEntry]) -> Iterable[tuple[str, LedgerEn
 
 
 def _hash_possible_copies(
-    videos: Sequence[VideoRef], ledger: Mapping[str, LedgerEntry], hash_content: Hasher
+    videos: Sequence[VideoRef], ledger: Mapping[str, LedgerEntry], hash_content: Hasher, hash_sparse: Hasher | None
 ) -> dict[str, str]:
-    """SHA-256 by URI, of those videos alone that could be copies of another or of their own old bytes."""
+    """SHA-256 by URI, of those videos alone that could be copies of another or of their own old bytes.
+
+    Of the ledger's videos only the whole hash is known, so a new one of such a size is read whole.
+    """
     by_size: dict[int, list[VideoRef]] = defaultdict(list)
     for video in videos:
         by_size[video.size_bytes].append(video)
     known_sizes = {entry.size_bytes for entry in ledger.values() if entry.content}
-    wanted = [video for size, group in by_size.items() if len(group) > 1 or size in known_sizes for video in group]
+    wanted = [video for size, group in by_size.items() if size in known_sizes for video in group]
+    alike = [video for size, group in by_size.items() if size not in known_sizes and len(group) > 1 for video in group]
+    if not wanted and not alike:
+        return {}
     with ThreadPoolExecutor(max_workers=4) as pool:
+        if hash_sparse is not None:
+            by_sample: dict[str, list[VideoRef]] = defaultdict(list)
+            for video, sample in zip(alike, pool.map(hash_sparse, alike), strict=True):
+                by_sample[sample].append(video)
+            alike = [video for sample, group in by_sample.items() if sample and len(group) > 1 for video in group]
+        wanted += alike
         contents = list(pool.map(hash_content, wanted))
     return {video.uri: content for video, content in zip(wanted, contents, strict=True) if content}

@@ -63,6 +63,7 @@ class Work:
     content: str = ""
     attempts: int = 1
     done: tuple[tuple[str, int], ...] = ()  # (content, index) of segments that an earlier run left a receipt for
+    run: int = 0  # the number of the run that writes it (`transforms.index.lock`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ class Segment:
     count: int  # how many segments the video has
     clips: tuple[Clip, ...]
     attempts: int = 1  # which try this is, counted over runs
+    run: int = 0
 
     def __post_init__(self) -> None:
         if not self.clips:
@@ -316,7 +318,7 @@ class Reject:
     """Why one input, or a stretch of it, could not be indexed. Holds no media bytes."""
 
     uri: str
-    stage: Literal["probe", "decode", "encode"]
+    stage: Literal["probe", "decode", "encode", "store"]  # store: what was stored of it was damaged
     error: str  # class name
     message: str
     transient: bool  # whether a later run tries again
@@ -326,6 +328,7 @@ class Reject:
     content: str = ""
     size_bytes: int = 0
     version: str = ""
+    decoder: str = ""  # ffmpeg's version where it decided; "" elsewhere
 
     @property
     def id(self) -> str:
@@ -338,6 +341,7 @@ class RejectedVideo:
 
     video: VideoRef
     reject: Reject
+    run: int = 0
 
 
 Outcome = Literal["ok", "empty", "rejected"]
@@ -361,6 +365,7 @@ class Receipt:
     attempts: int = 1
     damaged: bool = False
     reject: Reject | None = None
+    run: int = 0
 
     @property
     def uri(self) -> str:
@@ -384,8 +389,8 @@ class SegmentResult:
 
 #: committed: all of it is searchable; partial: what could be read is; rejected: nothing could be;
 #: quarantined: the decoder crashed on it too often; skipped: no media inside and none was promised;
-#: forgotten: taken out by the user and kept out.
-VideoState = Literal["committed", "partial", "rejected", "quarantined", "skipped", "forgotten"]
+#: forgotten: taken out by the user and kept out; dropped: its rejects are, and it stays out until its bytes change.
+VideoState = Literal["committed", "partial", "rejected", "quarantined", "skipped", "forgotten", "dropped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +413,7 @@ class LedgerEntry:
     searchable_since: str = ""  # ISO 8601, UTC
     origin: str = ""
     metadata: tuple[tuple[str, Scalar], ...] = ()
+    run: int = 0  # the newest that wrote any of it; 0: from before runs had numbers
 
     @property
     def id(self) -> str:

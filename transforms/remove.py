@@ -23,7 +23,10 @@ def remove_videos(store: VectorStore, entries: Sequence[LedgerEntry]) -> int:
 def forget_video(store: VectorStore, entry: LedgerEntry) -> int:
     """Delete the clips and leave a stone that keeps the video out; gives the number of clips deleted."""
     _delete_points(store, entry.uri)
-    write_entries(store, [LedgerEntry(entry.uri, entry.size_bytes, entry.version, "forgotten", origin=entry.origin)])
+    stone = LedgerEntry(
+        entry.uri, entry.size_bytes, entry.version, "forgotten", origin=entry.origin, run=store.current_run()
+    )
+    write_entries(store, [stone])
     store.flush()
     return entry.clips
 

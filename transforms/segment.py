@@ -15,6 +15,7 @@ from transforms.content import check_unchanged, content_of
 from transforms.cut import fixed_windows, most_clips
 from transforms.errors import IngestError, VideoChanged
 from transforms.media.probe import probe
+from transforms.media.versions import decoder_version
 from transforms.progress import listener
 from transforms.records import Reject, RejectedVideo, Segment, VideoInfo, Work
 from transforms.segment_settings import SegmentSettings
@@ -31,7 +32,7 @@ def segments_of(work: Work, content: str, info: VideoInfo, settings: SegmentSett
         stretches = fixed_windows(info.start_seconds, info.end_seconds, clip_seconds=settings.segment_seconds)
         whole = [replace(stretch, index=stretch.index * most_clips(settings)) for stretch in stretches]
         return [
-            Segment(work.video, content, info, index, len(whole), (stretch,), work.attempts)
+            Segment(work.video, content, info, index, len(whole), (stretch,), work.attempts, work.run)
             for index, stretch in enumerate(whole)
         ]
     clips = fixed_windows(
@@ -43,7 +44,7 @@ def segments_of(work: Work, content: str, info: VideoInfo, settings: SegmentSett
     per_segment = max(1, int(settings.segment_seconds // (settings.clip_seconds - settings.overlap_seconds)))
     groups = [tuple(clips[start : start + per_segment]) for start in range(0, len(clips), per_segment)]
     return [
-        Segment(work.video, content, info, index, len(groups), group, work.attempts)
+        Segment(work.video, content, info, index, len(groups), group, work.attempts, work.run)
         for index, group in enumerate(groups)
     ]
 
@@ -79,7 +80,7 @@ class _SegmentVideos(beam.DoFn):
         self._settings = settings
 
     def process(self, work: Work) -> Iterable[Segment | beam.pvalue.TaggedOutput[Literal["rejected"], RejectedVideo]]:
-        if interrupt.requested():
+        if interrupt.stopping():
             return
         self.videos.inc()
         try:
@@ -87,7 +88,7 @@ class _SegmentVideos(beam.DoFn):
         except VideoChanged as changed:
             listener().message(str(changed))
         except IngestError as error:
-            yield beam.pvalue.TaggedOutput("rejected", RejectedVideo(work.video, reject_of(work, error)))
+            yield beam.pvalue.TaggedOutput("rejected", RejectedVideo(work.video, reject_of(work, error), work.run))
             listener().video_done()
         else:
             listener().video_found(segments[0].info.duration_seconds)
@@ -110,4 +111,5 @@ def reject_of(work: Work, error: IngestError) -> Reject:
         content=content,
         size_bytes=work.video.size_bytes,
         version=work.video.version,
+        decoder=decoder_version(),
     )

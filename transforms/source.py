@@ -38,6 +38,7 @@ class Root:
     listed: int = 0  # files seen, videos or not
     unreadable: tuple[str, ...] = ()  # URIs at or below which nothing could be listed
     manifest: bool = False
+    believed: bool = False  # that there is nothing, where nothing was listed
 
     @property
     def origin(self) -> str:
@@ -49,7 +50,7 @@ class Root:
 
         A listing that failed or that showed nothing at all covers nothing: a disk may not be mounted.
         """
-        if not self.ok or not self.listed:
+        if not self.ok or not (self.listed or self.believed):
             return False
         if any(uri == prefix or uri.startswith(prefix + "/") for prefix in self.unreadable):
             return False
@@ -85,7 +86,8 @@ def list_videos(
     """List paths, folders, globs and `file://` URIs, and the rows of a manifest.
 
     `ignore` are paths that are never listed. Files of `known`, uri -> (size_bytes, version),
-    are not opened when both agree. Raises UsageError for a path that is not there.
+    are not opened when both agree. Raises UsageError for a path that is not there, but for a folder of `known`: that
+    one is a root which lists nothing.
     """
     listing = _Lister(frozenset(os.path.abspath(path) for path in ignore), known or {})
     for source in sources:
@@ -116,6 +118,10 @@ class _Lister:
         except (OSError, ValueError) as error:
             if glob.has_magic(source) and not os.path.lexists(path):
                 self._add_glob(source)
+                return
+            below = uri_of_path(path) + "/"
+            if any(uri.startswith(below) for uri in self.known):  # a folder of the index: whoever plans decides
+                self.roots.append(Root(uri_of_path(path)))
                 return
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"there is nothing to read at {source!r}: {reason}") from error
@@ -159,6 +165,10 @@ class _Lister:
         plain = next(index for index, part in enumerate(parts) if glob.has_magic(part))
         base = os.path.abspath(("/" if source.startswith("/") else "") + "/".join(parts[:plain]))
         if not os.path.isdir(base):
+            below = uri_of_path(base) + "/"
+            if any(uri.startswith(below) for uri in self.known):
+                self.roots.append(Root(uri_of_path(base), "/".join(parts[plain:])))
+                return
             raise UsageError(f"there is no folder to look for {source!r} in: {base}")
         self._add_root(base, "/".join(parts[plain:]))
         if not self.roots[-1].listed:

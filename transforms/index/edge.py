@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from qdrant_edge import UpdateOperation
@@ -22,6 +23,7 @@ from transforms.index.engine import (
 )
 from transforms.index.live import LiveShard, borrow, give_back
 from transforms.index.location import IndexLocation
+from transforms.index.lock import read_run
 from transforms.index.spaces import home_of
 from transforms.index.store import Query, Reader, ScoredPoint, Vectors, Where
 from transforms.records import ClipPoint, Schema, SparseVector
@@ -114,6 +116,10 @@ class EdgeStore(EdgeReads):
         self._live.check_room(0)
         with self._use() as shard:
             shard.flush()
+
+    def current_run(self) -> int:
+        """The number of the run that took the right to write last; 0 before the first."""
+        return read_run(Path(self._live.location.folder))[0]
 
     def close(self) -> None:
         """Let go of the shard; the last user in this process closes it."""

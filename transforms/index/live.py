@@ -14,11 +14,11 @@ import qdrant_edge as edge
 from transforms.errors import DiskFull, IndexFormatError, IndexLocked
 from transforms.index.engine import create_shard, engine_errors
 from transforms.index.location import IndexLocation
-from transforms.index.lock import LOCK, holder
+from transforms.index.lock import LOCK, RUN, holder
 from transforms.index.manifest import MANIFEST, manifest_of, read_manifest, schema_of, verify_schema, write_atomically
 from transforms.records import Schema
 
-LIVE, PUBLISHED, CURRENT, REJECTS = "live", "published", "CURRENT", "rejects.jsonl"
+LIVE, PUBLISHED, CURRENT, REJECTS, RUNS = "live", "published", "CURRENT", "rejects.jsonl", "runs.jsonl"
 
 #: The engine writes through memory maps, where a full disk is no error but a SIGBUS that kills the
 #: process: so it is never let near one.
@@ -178,8 +178,8 @@ def _refuse_foreign(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise IndexFormatError(f"an index is a folder, this is a file: {folder}; name another --index")
-    ours = (LOCK, REJECTS)
-    foreign = [name for name in os.listdir(folder) if name not in ours and not name.startswith(f".{MANIFEST}")]
+    ours, ours_half_written = (LOCK, RUN, REJECTS, RUNS), (f".{MANIFEST}.", f".{RUN}.")
+    foreign = [name for name in os.listdir(folder) if name not in ours and not name.startswith(ours_half_written)]
     if foreign:
         raise IndexFormatError(
             f"the folder is no index of Reelvec and not empty: {folder} holds {foreign[0]!r}; name another --index"

@@ -1,4 +1,9 @@
-"""One run at a time writes an index: a lock in its folder that names its holder."""
+"""One run at a time writes an index, and each has a number larger than all before.
+
+A folder is locked by a file that names its holder; the system frees it when the holder dies. A server's index has a
+lease (`transforms.index.lease`). Whoever gets the right to write raises the run number first, so that what an older run
+writes late can be told from what is new.
+"""
 
 import fcntl
 import json
@@ -12,10 +17,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from transforms.errors import DiskFull, IndexLocked, StoreUnavailable
+from transforms.errors import DiskFull, IndexFormatError, IndexLocked, StoreUnavailable
 from transforms.index.location import IndexLocation
+from transforms.index.manifest import write_atomically
 
-LOCK = "writer.lock"
+LOCK, RUN = "writer.lock", "writer.run"
 
 #: `holder` takes the lock for an instant to see whether it is free; a writer outlasts that.
 _TRY_SECONDS = 0.3
@@ -37,14 +43,22 @@ class Holder:
         return f"pid {self.pid} on {self.host} since {self.since}: {self.command}"
 
 
-@contextmanager
-def writing(location: IndexLocation, *, command: str, wait: bool) -> Iterator[None]:
-    """Hold an Edge index's run lock; raises IndexLocked, naming the holder, unless told to wait.
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One turn at writing an index; `after_crash` tells that the turn before did not come to its end."""
 
-    A server needs no lock (its writes are idempotent and it orders them), so none is taken there.
-    """
+    number: int
+    after_crash: bool = False
+
+
+@contextmanager
+def writing(location: IndexLocation, *, command: str, wait: bool) -> Iterator[Run]:
+    """Hold the right to write an index; raises IndexLocked, naming the holder, unless told to wait."""
     if location.kind == "server":
-        yield
+        from transforms.index.lease import leasing
+
+        with leasing(location, command=command, wait=wait) as run:
+            yield run
         return
     handle = _open(Path(location.folder))
     try:
@@ -52,8 +66,12 @@ def writing(location: IndexLocation, *, command: str, wait: bool) -> Iterator[No
         me = Holder(os.getpid(), socket.gethostname(), command, datetime.now(UTC).isoformat(timespec="seconds"))
         os.ftruncate(handle, 0)
         os.pwrite(handle, json.dumps(asdict(me)).encode(), 0)
+        before, finished = read_run(Path(location.folder))
+        run = Run(before + 1, after_crash=before > 0 and not finished)
         try:
-            yield
+            _write_run(Path(location.folder), run.number, finished=False)
+            yield run
+            _write_run(Path(location.folder), run.number, finished=True)
         finally:
             os.ftruncate(handle, 0)
     finally:
@@ -61,9 +79,11 @@ def writing(location: IndexLocation, *, command: str, wait: bool) -> Iterator[No
 
 
 def holder(location: IndexLocation) -> Holder | None:
-    """Who writes the index now; None when nobody does, and for a server."""
+    """Who writes the index now; None when nobody does."""
     if location.kind == "server":
-        return None
+        from transforms.index.lease import leaseholder
+
+        return leaseholder(location)
     try:
         handle = os.open(Path(location.folder, LOCK), os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
@@ -75,6 +95,28 @@ def holder(location: IndexLocation) -> Holder | None:
         return _read(handle)
     finally:
         os.close(handle)
+
+
+def read_run(folder: Path) -> tuple[int, bool]:
+    """The number of the run that wrote a folder last, 0 before the first, and whether it came to its end."""
+    try:
+        held = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        return int(held["run"]), bool(held["finished"])
+    except (FileNotFoundError, NotADirectoryError):
+        return 0, True
+    except (ValueError, TypeError, KeyError) as error:
+        raise IndexFormatError(
+            f"the number of the last run cannot be read: {folder / RUN} ({error!r}); delete that file while nothing "
+            "writes the index, and numbers start again"
+        ) from error
+
+
+def _write_run(folder: Path, number: int, *, finished: bool) -> None:
+    try:
+        write_atomically(folder / RUN, json.dumps({"run": number, "finished": finished}) + "\n")
+    except OSError as error:
+        kind = DiskFull if error.errno == 28 else StoreUnavailable
+        raise kind(f"the number of the run cannot be written: {folder / RUN}: {error.strerror}") from error
 
 
 def _open(folder: Path) -> int:

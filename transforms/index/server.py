@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from qdrant_client import QdrantClient, models
 
 from transforms.errors import IndexFormatError, MissingIndex, RecipeMismatch, StoreUnavailable
-from transforms.index import wire
+from transforms.index import held, wire
 from transforms.index.checks import check_payload, check_points, check_query
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import manifest_of, schema_of, verify_schema
@@ -43,6 +43,7 @@ class ServerStore:
         schema: Schema,
         *,
         shown: str,
+        location: IndexLocation | None = None,
         local: bool = False,
         follows: IndexLocation | None = None,
     ) -> None:
@@ -50,6 +51,7 @@ class ServerStore:
         self.collection = collection
         self._client = client
         self._shown = shown
+        self._location = location
         self._local = local
         self._closed = False
         self._follows, self._looked_at = follows, time.monotonic()
@@ -135,6 +137,15 @@ class ServerStore:
             self.collection, self.schema = found, _schema_of(self._client, found, self._shown)
         self._looked_at = time.monotonic()
 
+    def current_run(self) -> int:
+        """The number of the run that took the right to write last; 0 before the first."""
+        from transforms.index.lease import read_lease
+
+        if self._location is None:
+            return 0
+        lease = read_lease(self._client, self._location)
+        return lease.run if lease is not None else 0
+
     def close(self) -> None:
         """Let go of the connection."""
         if not self._closed:
@@ -159,7 +170,11 @@ class ServerStore:
         return lambda: wire.update_in(self._client.grpc_points.Upsert(request, timeout=_TIMEOUT_SECONDS))
 
     def _write(self, doing: str, work: Callable[[], models.UpdateResult]) -> None:
-        result = self._call(doing, work)
+        def work_of_ours() -> models.UpdateResult:
+            held.check(self._shown)  # before every try: the one before may have taken a minute
+            return work()
+
+        result = self._call(doing, work_of_ours)
         if result.status != models.UpdateStatus.COMPLETED:
             raise StoreUnavailable(f"the server did not finish: {doing}: {self._shown}: status={result.status}")
 
@@ -175,7 +190,7 @@ _WRITE: dict[str, Any] = {"wait": True, "ordering": models.WriteOrdering.STRONG}
 
 def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
     """The collection of this recipe behind the alias; created with it where there is none."""
-    client = _connect(location)
+    client = connect(location)
     try:
         shown = str(location)
         collection = _collection_of(client, location)
@@ -186,7 +201,7 @@ def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
         elif location.space:
             _create(client, collection, schema, shown)
         _verify(client, collection, schema, shown)
-        return ServerStore(client, collection, schema, shown=shown)
+        return ServerStore(client, collection, schema, shown=shown, location=location)
     except BaseException:
         client.close()
         raise
@@ -194,7 +209,7 @@ def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
 
 def open_server_reader(location: IndexLocation) -> ServerStore:
     """The collection that the alias names now; raises MissingIndex where there is none."""
-    client = _connect(location)
+    client = connect(location)
     try:
         collection = _collection_of(client, location)
         if collection is None:
@@ -209,14 +224,14 @@ def open_server_reader(location: IndexLocation) -> ServerStore:
 
 def collections_of(location: IndexLocation) -> tuple[str, ...]:
     """The collections of an index, the one behind its alias among them."""
-    with closing(_connect(location)) as client:
+    with closing(connect(location)) as client:
         held = call("listing collections", str(location), lambda: _collections(client))
     return tuple(sorted(name for name in held if name.startswith(f"{location.name}--")))
 
 
 def collection_in_use(location: IndexLocation) -> str | None:
     """The collection behind the alias; None where there is none."""
-    with closing(_connect(location)) as client:
+    with closing(connect(location)) as client:
         return _collection_of(client, location)
 
 
@@ -225,19 +240,19 @@ def point_alias(location: IndexLocation, collection: str) -> None:
     drop = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=location.name))
     alias = models.CreateAlias(collection_name=collection, alias_name=location.name)
     make = models.CreateAliasOperation(create_alias=alias)
-    with closing(_connect(location)) as client:
+    with closing(connect(location)) as client:
         call("switching", str(location), lambda: client.update_collection_aliases([drop, make]))
 
 
 def drop_collection(location: IndexLocation, collection: str) -> None:
     """Delete a collection that the alias does not name."""
-    with closing(_connect(location)) as client:
+    with closing(connect(location)) as client:
         if _collection_of(client, location) == collection:
             raise ValueError(f"the space in use is not dropped: {location}, space={collection!r}")
         call("deleting a collection", str(location), lambda: client.delete_collection(collection))
 
 
-def _connect(location: IndexLocation) -> QdrantClient:
+def connect(location: IndexLocation) -> QdrantClient:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")  # loopback only
         return QdrantClient(

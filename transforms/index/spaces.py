@@ -72,6 +72,19 @@ def spaces_of(location: IndexLocation) -> tuple[str, ...]:
     )
 
 
+def left_behind(location: IndexLocation) -> tuple[str, ...]:
+    """Spaces that are neither in use nor kept for going back to them."""
+    from transforms.index.open import open_reader
+
+    reader = open_reader(location)
+    try:
+        note = read_note(reader)
+    finally:
+        reader.close()
+    known = {in_use(location).space, *((note.replaces,) if note is not None else ())}
+    return tuple(space for space in spaces_of(location) if space not in known)
+
+
 def switch(location: IndexLocation, space: str, manifest: Mapping[str, Any]) -> None:
     """Put a space in use, in one step: every search that begins later is answered by it alone.
 

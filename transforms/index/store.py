@@ -148,3 +148,6 @@ class VectorStore(Reader, Protocol):
 
     def flush(self) -> None:
         """Return once every update before this call is durable."""
+
+    def current_run(self) -> int:
+        """The number of the run that took the right to write last (`transforms.index.lock`); 0 before the first."""

@@ -4,6 +4,7 @@ import re
 import socket
 import subprocess
 import sys
+from functools import cache
 from typing import Final
 
 from transforms.errors import UsageError
@@ -24,6 +25,13 @@ def ffmpeg_version() -> str | None:
     told = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30)
     found = re.match(r"ffmpeg version (\S+)", told.stdout)
     return found[1] if found else None
+
+
+@cache
+def decoder_version() -> str:
+    """What decides whether a file can be decoded here, "ffmpeg 7.1"; "" where there is none. Asked once a process."""
+    version = ffmpeg_version()
+    return f"ffmpeg {version}" if version else ""
 
 
 def sandbox_level() -> str:

@@ -3,6 +3,8 @@
 Every function may run twice, or be cut short and run again: ids are stable, and each step is
 either done or not. The order is what matters: clips, then receipts, then the flip to `live` and the point of the whole
 video, then the old version's points, then the ledger entry, then the receipts go.
+
+Only the run that has the right to write now may write: a bundle of an older run that comes late is refused.
 """
 
 from collections import defaultdict
@@ -10,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from transforms.errors import StoreUnavailable
+from transforms.errors import RunOvertaken, StoreUnavailable
 from transforms.index.kinds import clips_of, points_of
 from transforms.index.ledger import (
     delete_receipts,
@@ -23,18 +25,28 @@ from transforms.index.ledger import (
 )
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.progress import listener
-from transforms.records import MAX_ATTEMPTS, LedgerEntry, Receipt, RejectedVideo, SegmentResult, VideoState
+from transforms.records import (
+    MAX_ATTEMPTS,
+    ClipPoint,
+    LedgerEntry,
+    Receipt,
+    RejectedVideo,
+    SegmentResult,
+    VideoState,
+)
 from transforms.write.whole import whole_of
 
 
 def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: str) -> list[Receipt]:
     """Store clips, check that they arrived, leave a receipt a segment, commit what is complete.
 
-    Raises StoreUnavailable and BadVectors; nothing is vouched for that was not flushed before.
+    Raises StoreUnavailable, BadVectors and RunOvertaken; nothing is vouched for that was not flushed before.
     """
+    runs = {result.segment.run for result in results}
+    _refuse_other_runs(store, runs)
     entries = read_some(store, {result.segment.video.uri for result in results})
-    fresh = [result for result in results if not _is_committed(result, entries.get(result.segment.video.uri), recipe)]
-    points = [point for result in fresh for point in result.points]
+    fresh = [result for result in results if not _is_settled(result, entries.get(result.segment.video.uri), recipe)]
+    points = _kept_live(store, [point for result in fresh for point in result.points])
     for result in fresh:
         _forget_other_cuts(store, result, recipe)
     if points:
@@ -44,9 +56,26 @@ def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: 
         if found != len(points):
             raise StoreUnavailable(f"the store took {len(points)} clips and holds {found} of them; run again")
     receipts = [receipt_of(result, recipe) for result in fresh]
+    _refuse_other_runs(store, runs)
     write_receipts(store, receipts)
     commit_complete(store, receipts)
     return receipts
+
+
+def _refuse_other_runs(store: VectorStore, runs: Iterable[int]) -> None:
+    current = store.current_run()
+    if others := set(runs) - {current}:
+        raise RunOvertaken(
+            f"a bundle of run {min(others)} comes when run {current} has the right to write: nothing of it is stored; "
+            "what it held is taken up by the newer run or the next"
+        )
+
+
+def _kept_live(store: VectorStore, points: Sequence[ClipPoint]) -> list[ClipPoint]:
+    """The points, live where the store holds them live: making clips again does not hide them."""
+    held = store.retrieve([point.id for point in points]) if points else []
+    live = {point.id for point in held if point.payload.get("live")}
+    return [replace(point, payload={**point.payload, "live": True}) if point.id in live else point for point in points]
 
 
 def _forget_other_cuts(store: VectorStore, result: SegmentResult, recipe: str) -> None:
@@ -75,6 +104,7 @@ def receipt_of(result: SegmentResult, recipe: str) -> Receipt:
         attempts=segment.attempts,
         damaged=result.damaged or segment.info.damaged,
         reject=result.reject,
+        run=segment.run,
     )
 
 
@@ -97,8 +127,11 @@ def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
     complete = []
     for (uri, content, _), receipts in by_video.items():
         entry = read_entry(store, uri)
-        if entry is not None and entry.content == content and entry.attempts >= receipts[0].attempts:
-            if entry.live_content == content and all(receipt.outcome != "rejected" for receipt in receipts):
+        newest = max((receipt.run, receipt.attempts) for receipt in receipts)
+        if entry is not None and entry.content == content and (entry.run, entry.attempts) >= newest:
+            if not may_be_mended(entry):  # killed between the ledger entry and what goes after it
+                _drop_receipts(store, entry)
+            elif entry.live_content == content and all(receipt.outcome != "rejected" for receipt in receipts):
                 delete_receipts(store, uri, content=content)
         elif len(receipts) == receipts[0].count:
             complete.append(receipts)
@@ -111,7 +144,7 @@ def commit_videos(store: VectorStore, complete: Sequence[Sequence[Receipt]]) -> 
     Takes all receipts of each version. Raises StoreUnavailable when the store holds another
     number of clips than they vouch for.
     """
-    entries = [_entry_of(store, receipts) for receipts in complete]
+    entries = [_entry_of(store, receipts) for receipts in complete if not _drop_older(store, receipts)]
     if not entries:
         return []
     now_live = [entry for entry in entries if entry.live_content == entry.content]
@@ -127,10 +160,30 @@ def commit_videos(store: VectorStore, complete: Sequence[Sequence[Receipt]]) -> 
         write_entries(store, entries)
     for entry in entries:
         if not may_be_mended(entry):
-            delete_receipts(store, entry.uri, content=entry.content)
-            if entry.live_content != entry.content:
-                store.delete(_version_of(entry))
+            _drop_receipts(store, entry)
     return entries
+
+
+def _drop_receipts(store: VectorStore, entry: LedgerEntry) -> None:
+    """Delete what nothing waits for once a version is settled: its receipts, and its clips where others stay live."""
+    if entry.live_content != entry.content:
+        store.delete(clips_of(entry.uri, Equals("content", entry.content)))
+    delete_receipts(store, entry.uri, content=entry.content)
+
+
+def _drop_older(store: VectorStore, receipts: Sequence[Receipt]) -> bool:
+    """Whether a newer run settled other bytes of this video; if so the older version and its receipts are deleted.
+
+    A number above the store's own is from another index that this one was restored or imported from: it says nothing.
+    """
+    first, newest = receipts[0], max(receipt.run for receipt in receipts)
+    entry = read_entry(store, first.uri)
+    if entry is None or not newest < entry.run <= store.current_run() or entry.content == first.content:
+        return False
+    if first.content != entry.live_content:
+        store.delete(points_of(first.uri, Equals("content", first.content)))
+    delete_receipts(store, first.uri, content=first.content)
+    return True
 
 
 def may_be_mended(entry: LedgerEntry) -> bool:
@@ -154,6 +207,7 @@ def _entry_of(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry:
         rejects=rejects,
         origin=first.video.origin,
         metadata=first.video.metadata,
+        run=max(receipt.run for receipt in receipts),
     )
     vouched, held = sum(receipt.clips for receipt in receipts), store.count(_version_of(entry))
     if held != vouched:
@@ -191,7 +245,11 @@ def _with_live_clips_of(old: LedgerEntry, new: LedgerEntry) -> LedgerEntry:
 
 
 def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
-    """Enter a video that could not be cut into segments; its old clips go once that is final."""
+    """Enter a video that could not be cut into segments; its old clips go once that is final.
+
+    Raises RunOvertaken for a reject of an older run.
+    """
+    _refuse_other_runs(store, [rejected.run])
     video, reject = rejected.video, rejected.reject
     old = read_entry(store, video.uri)
     retry = reject.transient and reject.attempts < MAX_ATTEMPTS
@@ -210,6 +268,7 @@ def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
         rejects=() if state == "skipped" else (reject,),
         origin=video.origin,
         metadata=video.metadata,
+        run=rejected.run,
     )
     if retry and old is not None and old.live_content:
         entry = _with_live_clips_of(old, replace(entry, recipe=old.recipe, duration_seconds=old.duration_seconds))
@@ -236,13 +295,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _is_committed(result: SegmentResult, entry: LedgerEntry | None, recipe: str) -> bool:
+def _is_settled(result: SegmentResult, entry: LedgerEntry | None, recipe: str) -> bool:
     """Whether this result is a late repetition of work that is in the index already."""
-    return (
-        entry is not None
-        and entry.state == "committed"
-        and (entry.live_content, entry.recipe) == (result.segment.content, recipe)
-    )
+    segment = result.segment
+    if entry is None or (entry.content, entry.recipe) != (segment.content, recipe):
+        return False
+    if entry.state == "committed":
+        return entry.live_content == segment.content
+    return (entry.run, entry.attempts) >= (segment.run, segment.attempts)
 
 
 def _state(receipts: Sequence[Receipt], *, retry: bool) -> VideoState:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import islice
 
 from transforms.index.kinds import CLIP, points_of
-from transforms.index.ledger import read_entry, write_entries
+from transforms.index.ledger import delete_receipts, read_entry, write_entries
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.records import ClipPoint, CopyOf, LedgerEntry, clip_id, stable_id, whole_id
 from transforms.write.commit import now
@@ -48,8 +48,10 @@ def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
         searchable_since=now() if written else "",
         origin=video.origin,
         metadata=video.metadata,
+        run=store.current_run(),
     )
     write_entries(store, [entry])
+    delete_receipts(store, video.uri)  # of a try to embed it that was cut short
     store.flush()
     return entry
 

@@ -1,0 +1,53 @@
+"""`reelvec reindex`: one run, within a budget, that makes an index true; for schedules."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.cli_ingest import run_ingest
+from pipelines.cli_options import DEFAULT_INDEX, Device, FailOnReject, Index, Json, Wait, seconds_option
+from transforms.errors import UsageError
+
+
+def reindex_command(
+    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    index: Index = DEFAULT_INDEX,
+    manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Start no new segment after so many hours.")] = None,
+    max_videos: Annotated[int | None, typer.Option(help="Embed so many videos, defer the rest.")] = None,
+    order: Annotated[str, typer.Option(help="What is embedded first: newest, oldest, smallest or listed.")] = "newest",
+    device: Device = None,
+    prefetch: Annotated[int | None, typer.Option(help="Segments to decode ahead.")] = None,
+    max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
+    publish_every: Annotated[
+        float | None,
+        typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
+    ] = None,
+    wait: Wait = False,
+    fail_on_reject: FailOnReject = False,
+    as_json: Json = False,
+) -> None:
+    """Make an index true in one run: what ingest does, within a budget, with one line at the end that says how it went.
+
+    Safe to start twice and to kill: the next run goes on from what was committed.
+    """
+    if not sources and manifest is None:
+        raise UsageError("name the videos: files, folders or globs, or a --manifest")
+    given = {
+        "sources": tuple(sources or ()),
+        "index": index,
+        "manifest": manifest,
+        "recipe": recipe,
+        "max_hours": max_hours,
+        "max_videos": max_videos,
+        "order": order,
+        "device": device,
+        "prefetch": prefetch,
+        "max_delete": max_delete,
+        "publish_every_seconds": publish_every,
+        "wait": wait or None,
+        "command": "reindex",
+    }
+    run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)
