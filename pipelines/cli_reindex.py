@@ -14,7 +14,10 @@ def reindex_command(
     sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Another recipe, by its name or .toml file: filled beside, checked, switched to.")
+    ] = None,
+    keep_days: Annotated[float | None, typer.Option(help="How long vectors of the recipe before are kept.")] = None,
     max_hours: Annotated[float | None, typer.Option(help="Start no new segment after so many hours.")] = None,
     max_videos: Annotated[int | None, typer.Option(help="Embed so many videos, defer the rest.")] = None,
     order: Annotated[str, typer.Option(help="What is embedded first: newest, oldest, smallest or listed.")] = "newest",
@@ -40,6 +43,7 @@ def reindex_command(
         "index": index,
         "manifest": manifest,
         "recipe": recipe,
+        "keep_days": keep_days,
         "max_hours": max_hours,
         "max_videos": max_videos,
         "order": order,

@@ -101,6 +101,12 @@ def ingest(
             list_videos(settings.sources, manifest=settings.manifest)
         with writing(location, command=settings.command, wait=settings.wait) as turn:
             check_free_space(location, settings.min_free_megabytes)
+            if settings.command == "reindex" and is_of_another(location, recipe):
+                from pipelines.migrate import reindex_by_another_recipe
+
+                record.recipe = recipe.fingerprint
+                record.summary = reindex_by_another_recipe(settings, location, recipe, turn, started)
+                return record.summary
             run = CorpusRun(settings, location, recipe, turn, settling)
             record.exists, record.recipe = True, run.store.schema.recipe
             try:
@@ -131,6 +137,17 @@ def recipe_of(settings: IngestSettings, location: IndexLocation) -> Recipe:
             "windows have one length (--clip); a shortest and a longest one belong to --cut shots or speech"
         )
     return changed
+
+
+def is_of_another(location: IndexLocation, recipe: Recipe) -> bool:
+    """Whether the index holds other vectors, or keeps them otherwise, than this recipe makes."""
+    schema = read_schema(location)
+    wanted = recipe.schema()
+    return schema is not None and (schema.recipe, schema.dense, schema.sparse) != (
+        wanted.recipe,
+        wanted.dense,
+        wanted.sparse,
+    )
 
 
 def check_free_space(location: IndexLocation, min_free_megabytes: int) -> None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.budget import ending_in_time
 from pipelines.carry import carry_settled, carry_stored, left_to_carry, work_of
 from pipelines.ingest import CorpusRun, check_free_space
 from pipelines.migration_checks import (
@@ -23,11 +24,13 @@ from pipelines.migration_checks import (
     check_unmixed,
     sampled_canaries,
 )
+from pipelines.planning import Planned, plan_run
 from pipelines.recipe_change import RecipeChange, changes
 from pipelines.refill import RefillFrom
 from pipelines.settings import IngestSettings
+from pipelines.summary import IngestSummary
 from transforms import heap, interrupt
-from transforms.errors import MissingIndex, UsageError
+from transforms.errors import MissingIndex, SwitchRefused, UsageError
 from transforms.index.ledger import read_entries
 from transforms.index.location import IndexLocation
 from transforms.index.lock import Run, writing
@@ -127,6 +130,61 @@ def migrate(
     return replace(planned, state="switched", clips_written=written, checks=tuple(checks), keep_until=note.keep_until)
 
 
+def reindex_by_another_recipe(
+    settings: IngestSettings, location: IndexLocation, recipe: Recipe, turn: Run, started: float
+) -> IngestSummary:
+    """One run into another space: what did not change is brought over, the rest is embedded; then the switch.
+
+    Where the budget ends first, or somebody stops it, what was done stays, and the next run with this recipe goes on.
+    Raises SwitchRefused where a check is not passed.
+    """
+    drop_expired(location)
+    with Filling(settings, location, recipe, turn) as filling:
+        planned = plan_run(filling.donor, location, settings)
+        before = _still_true(planned)
+        with ending_in_time(started, settings.max_hours):
+            written = filling.fill(before, most=settings.max_videos)
+        left = len([uri for uri in before if uri not in read_entries(filling.run.store)])
+        whole = not left and not interrupt.stopping()
+        if not whole:  # embedding the others in full would cost more than bringing them over does
+            filling.run.settings = settings.model_copy(update={"max_videos": 0})
+        summary = filling.run.run(started)
+        summary = replace(summary, clips_written=summary.clips_written + written)
+        if not whole or summary.interrupted or summary.videos_deferred:
+            listener().message(
+                f"searches are answered by recipe {filling.old.recipe_name!r} until all is filled: "
+                f"{max(left, summary.videos_deferred)} videos are left to the next run with --recipe"
+            )
+            return summary
+        checks = filling.checks((), before)
+        if failed := [check for check in checks if not check.passed]:
+            raise SwitchRefused(
+                f"the vectors of recipe {recipe.name!r} were filled and not switched to: "
+                f"{'; '.join(f'{check.name}: {check.sentence}' for check in failed)}; searches are answered as before. "
+                "`reelvec migrate --recipe ... --force` switches all the same"
+            )
+        filling.switch(checks, settings.keep_days)
+        return summary
+
+
+def _still_true(planned: Planned) -> dict[str, LedgerEntry]:
+    """The entries of videos whose bytes are as they were, with what the listing says of them now."""
+    plan = planned.plan
+    listed = {video.uri: (video.size_bytes, video.version) for video in planned.listing.videos}
+    entries = {**planned.ledger, **{entry.uri: entry for entry in plan.updated}}
+    sources = {copy.source_uri for copy in plan.copies}
+    gone = {entry.uri for entry in plan.gone} - sources
+    return {
+        uri: entry
+        for uri, entry in entries.items()
+        if uri not in gone and listed.get(uri, _seen(entry)) == _seen(entry)
+    }
+
+
+def _seen(entry: LedgerEntry) -> tuple[int, str]:
+    return entry.size_bytes, entry.version
+
+
 class Filling:
     """The space of another recipe while it is filled; use it in a `with`, under the index's lock."""
 
@@ -152,17 +210,17 @@ class Filling:
         self.run.close()
         self.donor.close()
 
-    def fill(self, leave_out: frozenset[str] = frozenset()) -> int:
-        """Bring over what is not there yet, but for some videos; gives the number of clips written."""
-        before = {uri: entry for uri, entry in self.before.items() if uri not in leave_out}
-        carrying = left_to_carry(before, self.run.store)
+    def fill(self, before: Mapping[str, LedgerEntry] | None = None, *, most: int | None = None) -> int:
+        """Bring over what is not there yet, at most so many videos; gives the number of clips written."""
+        carrying = left_to_carry(self.before if before is None else before, self.run.store)
         carry_settled(self.run.store, carrying, self.recipe)
-        if not carrying.live:
+        live = carrying.live[:most]
+        if not live or interrupt.stopping():
             return 0
         if self.change.must_decode or self.refill is None:
-            return self.run.embed(work_of(carrying.live))
-        listener().planned(len(carrying.live))
-        return carry_stored(self.donor, self.run.store, carrying.live, self.recipe, self.refill)
+            return self.run.embed(work_of(live))
+        listener().planned(len(live))
+        return carry_stored(self.donor, self.run.store, live, self.recipe, self.refill)
 
     def checks(self, canaries: Sequence[Canary], before: Mapping[str, LedgerEntry] | None = None) -> list[Check]:
         """Look at the filled space as a search would."""

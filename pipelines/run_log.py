@@ -78,6 +78,16 @@ class RunRecord:
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _began: float = field(default_factory=time.monotonic)
 
+    @property
+    def idle(self) -> bool:
+        """Whether it was a round of a watch that found nothing to do: a line a minute would bury the others."""
+        did = self.summary
+        return (
+            self.command == "watch"
+            and did is not None
+            and not (did.videos_indexed or did.videos_moved or did.videos_removed or did.clips_written)
+        )
+
     def line(self, outcome: RunOutcome, error: str) -> dict[str, Any]:
         """The line as plain values."""
         counts = {} if self.summary is None else asdict(self.summary)
@@ -119,7 +129,7 @@ def recorded(location: IndexLocation, command: str, spent: Spent) -> Iterator[Ru
         outcome, said = outcome_of(error), str(error)
         raise
     finally:
-        if record.exists:
+        if record.exists and not record.idle:
             try:
                 _append(runs_path(location), record.line(outcome, said))
             except OSError as error:

@@ -74,6 +74,10 @@ class BadVectors(Outage):
     """An encoder gave vectors that must not be stored (NaN, wrong size, collapsed batch)."""
 
 
+class SwitchRefused(Outage):
+    """The vectors of another recipe were filled and did not pass the checks; searches are answered as before."""
+
+
 class UsageError(ReelvecError):
     """The command cannot be carried out as given: a missing path, an unknown name."""
 
