@@ -195,3 +195,70 @@ def test_the_first_run_of_all_holds_the_index_before_it_exists_and_status_names_
         assert "ingest films" in str(status(location).writer)
         with pytest.raises(IndexLocked, match="ingest films"):
             ingest(IngestSettings(sources=(str(tmp_path / "corpus"),), index=str(location)))
+
+
+@pytest.fixture
+def in_memory(monkeypatch):
+    """The lease over the client's own in-memory mode, which knows conditional upserts too; needs no server."""
+    from qdrant_client import QdrantClient
+
+    from transforms.index import lease, server
+
+    client = QdrantClient(":memory:")
+    client.create_collection(lease.COLLECTION, vectors_config={})
+    monkeypatch.setattr(client, "close", lambda: None)
+    monkeypatch.setattr(server, "connect", lambda location: client)
+    monkeypatch.setattr(lease, "_prepare", lambda client, location: None)
+    for name, seconds in SHORT.items():
+        monkeypatch.setattr(lease, name, seconds)
+    return IndexLocation.parse("http://localhost:6333/lease")
+
+
+def dead_holder(location):
+    from transforms.index import lease
+
+    lease._acquire(connected(location), location, "a dead ingest", wait=False)
+
+
+def test_in_memory_a_second_run_is_refused_while_the_first_renews(in_memory):
+    assert holder(in_memory) is None
+    with writing(in_memory, command="a long ingest", wait=False) as run:
+        time.sleep(SHORT["LEASE_SECONDS"] + 0.5)
+        with pytest.raises(IndexLocked, match=r"a long ingest.*--wait"), writing(in_memory, command="me", wait=False):
+            pass
+    assert run.number == 1 and holder(in_memory) is None
+    with writing(in_memory, command="me", wait=False) as run:
+        assert (run.number, run.after_crash) == (2, False)
+
+
+def test_in_memory_a_dead_holder_is_replaced_once_its_lease_has_run_out(in_memory):
+    dead_holder(in_memory)
+    with pytest.raises(IndexLocked, match="its lease ends in"), writing(in_memory, command="me", wait=False):
+        pass
+    with writing(in_memory, command="me", wait=True) as run:
+        assert (run.number, run.after_crash) == (2, True)
+
+
+def test_in_memory_a_holder_that_slept_is_told_before_it_writes(in_memory, monkeypatch):
+    from transforms.index import held, lease
+
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 1000.0)
+    with writing(in_memory, command="a laptop", wait=False):
+        held.check(str(in_memory))
+        time.sleep(SHORT["LEASE_SECONDS"] + 0.5)
+        held.check(str(in_memory))  # nobody wanted it meanwhile
+        steal(in_memory)
+        with pytest.raises(RunOvertaken, match=r"run 1\).*run 2"):
+            held.check(str(in_memory))
+    held.check(str(in_memory))  # no run of this process any more, nothing to say
+
+
+def test_in_memory_a_lease_that_is_changed_meanwhile_is_not_overwritten(in_memory):
+    from transforms.index import lease
+
+    client = connected(in_memory)
+    one, two = (lease._new(in_memory, command, run=1) for command in ("one", "two"))
+    assert lease._swap(client, in_memory, one, instead_of="") == one
+    assert lease._swap(client, in_memory, two, instead_of="") == one
+    assert lease._swap(client, in_memory, two, instead_of=one.token) == two
+    assert lease._swap(client, in_memory, one, instead_of=one.token) == two
