@@ -348,7 +348,7 @@ def world(monkeypatch, kind=World):
 @given(history=histories)
 def test_after_any_history_a_clean_run_gives_the_index_that_is_built_from_scratch(history, monkeypatch):
     with world(monkeypatch) as (here, patch):
-        patch.setattr(pipelines.ingest._Run, "_embed", embed_from_a_table(here))
+        patch.setattr(pipelines.ingest.CorpusRun, "embed", embed_from_a_table(here))
         patch.setattr(pipelines.ingest, "publish", lambda *_, **__: Publication())
         for name, *arguments in history:
             getattr(here, name)(*arguments)
