@@ -45,7 +45,9 @@ def left_to_carry(before: Mapping[str, LedgerEntry], target: VectorStore) -> Car
 def carry_settled(target: VectorStore, carrying: Carrying, recipe: Recipe) -> None:
     """Enter what has no clips, and take out what is not true any more."""
     remove_videos(target, carrying.stale)
-    write_entries(target, [replace(entry, recipe=recipe.fingerprint) for entry in carrying.settled])
+    write_entries(
+        target, [replace(entry, recipe=recipe.fingerprint if entry.recipe else "") for entry in carrying.settled]
+    )
     target.flush()
 
 
