@@ -17,8 +17,8 @@ from transforms.records import ClipPoint, LedgerEntry
 #: A sample of clips for the checks of vectors; their order is that of their ids, which is as good as chance.
 SAMPLE_CLIPS = 500
 CANARIES = 50
-#: Words of a clip's own transcript that make a canary, from its middle.
-CANARY_WORDS = 8
+#: Words of a clip's own transcript that make a canary, from its middle: at most, and at least.
+CANARY_WORDS, LEAST_WORDS = 8, 4
 DEPTH = 10
 
 #: Unit length as stored; a float32 of the store is within this.
@@ -111,8 +111,8 @@ def sampled_canaries(reader: Reader) -> list[Canary]:
     found: list[Canary] = []
     for point in reader.scroll(LIVE_CLIPS):
         words = str(point.payload.get("transcript", "")).split()
-        if len(words) >= CANARY_WORDS:
-            first = (len(words) - CANARY_WORDS) // 2
+        if len(words) >= LEAST_WORDS:
+            first = max(0, len(words) - CANARY_WORDS) // 2
             text = " ".join(words[first : first + CANARY_WORDS])
             found.append(Canary(text, (str(point.payload["uri"]),), float(point.payload["start_seconds"])))
         if len(found) >= CANARIES:
@@ -134,6 +134,8 @@ def recall(canaries: Sequence[Canary], reader: Reader, *, recut: bool) -> float:
     found = 0
     for canary in canaries:
         vectors = texts.of(canary.text, texts.wanted(AUTO))
+        if not vectors:  # nothing of the recipe can be asked with a text
+            continue
         hits = search_clips(reader, vectors, by=AUTO, limit=DEPTH, counts=texts.counting(canary.text))
         found += any(_is_meant(hit.payload, canary, recut=recut) for hit in hits)
     return found / len(canaries) if canaries else 1.0

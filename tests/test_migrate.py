@@ -157,7 +157,8 @@ def test_texts_are_encoded_again_from_what_is_stored(tmp_path, examples):
     spoken = 'name = "spoken"\n[speech]\nencoder = "faster-whisper:tiny.en"\n[text]\nencoder = "sentence-transformers:'
     first = recipe_file(tmp_path, text=spoken + 'all-MiniLM-L6-v2"\n[words]\nencoder = "bm25:english"\n')
     small = recipe_file(
-        tmp_path, text=spoken + 'all-MiniLM-L6-v2"\ndimensions = 128\n[words]\nencoder = "bm25:english"\n'
+        tmp_path,
+        text=spoken + 'all-MiniLM-L6-v2"\nmatryoshka = true\ndimensions = 128\n[words]\nencoder = "bm25:english"\n',
     )
     index = tmp_path / "index"
     ingest(settings(index, corpus, recipe=first))
@@ -176,12 +177,9 @@ def test_a_recipe_that_finds_less_is_not_switched_to_unless_forced(tmp_path, exa
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     shutil.copy(examples / "launch.mp4", corpus)
-    index, deaf = tmp_path / "index", recipe_file(tmp_path)
-    spoken = (
-        CHEAP
-        + '[speech]\nencoder = "faster-whisper:tiny.en"\n[text]\nencoder = "sentence-transformers:all-MiniLM-L6-v2"\n'
-    )
-    ingest(settings(index, corpus, recipe=recipe_file(tmp_path, text=spoken)))
+    index = tmp_path / "index"
+    deaf = recipe_file(tmp_path, text='name = "deaf"\n[sound]\nencoder = "mfcc:statistics"\n')
+    ingest(settings(index, corpus, recipe=recipe_file(tmp_path, text=CHEAP + SPEECH)))
     more = render(corpus / "more.mp4", seconds=30)
     for number in range(12):  # so many clips that ten hits are not all of them
         shutil.copy(more, corpus / f"{number}.mp4")
