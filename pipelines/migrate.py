@@ -141,7 +141,7 @@ def reindex_by_another_recipe(
     drop_expired(location)
     with Filling(settings, location, recipe, turn) as filling:
         planned = plan_run(filling.donor, location, settings)
-        before = _still_true(planned)
+        before = _still_true(planned, on_disk=filling.change.must_decode)
         with ending_in_time(started, settings.max_hours):
             written = filling.fill(before, most=settings.max_videos)
         left = len([uri for uri in before if uri not in read_entries(filling.run.store)])
@@ -156,7 +156,8 @@ def reindex_by_another_recipe(
                 f"{max(left, summary.videos_deferred)} videos are left to the next run with --recipe"
             )
             return summary
-        checks = filling.checks((), before)
+        listed = {video.uri for video in planned.listing.videos}
+        checks = filling.checks((), {uri: entry for uri, entry in before.items() if uri in listed})
         if failed := [check for check in checks if not check.passed]:
             raise SwitchRefused(
                 f"the vectors of recipe {recipe.name!r} were filled and not switched to: "
@@ -167,12 +168,15 @@ def reindex_by_another_recipe(
         return summary
 
 
-def _still_true(planned: Planned) -> dict[str, LedgerEntry]:
-    """The entries of videos whose bytes are as they were, with what the listing says of them now."""
+def _still_true(planned: Planned, *, on_disk: bool) -> dict[str, LedgerEntry]:
+    """The entries of videos whose bytes are as they were, with what the listing says of them now.
+
+    What was moved is brought over where it was and then moved, unless it has to be there (`on_disk`) to be decoded.
+    """
     plan = planned.plan
     listed = {video.uri: (video.size_bytes, video.version) for video in planned.listing.videos}
     entries = {**planned.ledger, **{entry.uri: entry for entry in plan.updated}}
-    sources = {copy.source_uri for copy in plan.copies}
+    sources = set() if on_disk else {copy.source_uri for copy in plan.copies}
     gone = {entry.uri for entry in plan.gone} - sources
     return {
         uri: entry

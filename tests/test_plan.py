@@ -67,6 +67,11 @@ def test_a_moved_file_takes_the_vectors_along():
     assert copy.moved and copy.source_uri.endswith("/old") and [gone.uri for gone in made.gone] == [copy.source_uri]
 
 
+def test_of_two_files_with_the_bytes_of_a_vanished_one_one_was_moved():
+    made, _ = plan([video("new"), video("twin")], [entry("old")], {"new": "A", "twin": "A"})
+    assert [copy.moved for copy in made.copies] == [True, False]
+
+
 def test_a_copy_of_a_known_file_is_no_move():
     made, _ = plan([video("a"), video("b")], [entry("a")], {"b": "A"})
     assert [copy.moved for copy in made.copies] == [False] and not made.gone

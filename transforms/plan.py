@@ -79,6 +79,7 @@ def plan_work(
     contents = _hash_possible_copies(unknown, ledger, hash_content, hash_sparse)
     sources = {entry.live_content or entry.content: uri for uri, entry in _copyable(ledger)}
     first_with: dict[str, str] = {}
+    moved_from: set[str] = set()
     for video in unknown:
         content = contents.get(video.uri, "")
         entry = ledger.get(video.uri)
@@ -88,7 +89,9 @@ def plan_work(
             seen = replace(entry, size_bytes=video.size_bytes, version=video.version, rejects=rejects)
             sorted_out.same_bytes(video, seen, touched=True)
         elif source_uri is not None and source_uri != video.uri:
-            moved = source_uri not in listed and covered(source_uri, ledger[source_uri].origin)
+            vanished = source_uri not in listed and covered(source_uri, ledger[source_uri].origin)
+            moved = vanished and source_uri not in moved_from  # a second one with its bytes is a copy
+            moved_from |= {source_uri} if moved else set()
             sorted_out.copies.append(CopyOf(video, content, source_uri, moved))
         elif content and content in first_with:
             sorted_out.copies.append(CopyOf(video, content, first_with[content]))
