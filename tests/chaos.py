@@ -1,11 +1,12 @@
 """`make chaos`: kill runs at random moments, run again, and compare with an index that nobody disturbed.
 
-    python -m tests.chaos [--kills 50] [--seed 1] [--server URL] [ingest] [reindex] ...
+    python -m tests.chaos [--kills 50] [--seed 1] [--server URL] [ingest] [reindex] [recipe] ...
 
-Each command is started as `reelvec COMMAND CORPUS --index I --recipe R --json`, or as it stands where it has {index}
-or {corpus} in it, killed with SIGKILL at a random moment and started again; between two kills the corpus changes. At
-the end one run goes to its end and the index is compared with one built from scratch: ids, payloads without times,
-ledger. Prints a row a kill and exits 1 where anything differs.
+Each command is started as `reelvec COMMAND CORPUS --index I --json`, or as it stands where it has {index} or {corpus}
+in it; `recipe` is a `reindex --recipe` with another recipe than the kill before. It is killed with SIGKILL at a random
+moment and started again; between two kills the corpus changes. At the end one run goes to its end and the index is
+compared with one built from scratch: ids, payloads without times, ledger. Prints a row a kill and exits 1 where
+anything differs.
 """
 
 import argparse
@@ -77,7 +78,8 @@ def start(command: str, corpus: Path, index: str, recipe: str) -> subprocess.Pop
     if "{" in command:
         arguments = shlex.split(command.format(corpus=corpus, index=index, recipe=recipe))
     else:
-        arguments = [command, str(corpus), "--index", index, "--recipe", recipe]
+        arguments = ["reindex" if command == "recipe" else command, str(corpus), "--index", index]
+        arguments += ["--recipe", recipe] if recipe else []
         arguments += ["--json", "--wait", "--max-delete", "100%"]
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *arguments],
@@ -127,16 +129,24 @@ def everything(index: str) -> dict[str, object]:
 
 
 def storm(
-    corpus: Path, index: str, calm: str, *, commands: Sequence[str], recipe: str, kills: int, chance: random.Random
+    corpus: Path,
+    index: str,
+    calm: str,
+    *,
+    commands: Sequence[str],
+    recipes: Sequence[str],
+    kills: int,
+    chance: random.Random,
 ) -> tuple[list[Kill], bool]:
-    """Kill that many runs, and tell whether the index ends as an undisturbed one.
+    """Kill that many runs, and tell whether the index ends as an undisturbed one of the first recipe.
 
     Every third kill is followed by another kill at once; the others by a run that goes to its end.
     """
-    _, usual_seconds = timed(start(commands[0], corpus, index, recipe))
+    _, usual_seconds = timed(start("ingest", corpus, index, recipes[0]))
     rows: list[Kill] = []
     for number in range(kills):
         command = commands[number % len(commands)]
+        recipe = recipes[(number + 1) % len(recipes)] if command == "recipe" else ""  # "": that of the index
         happened = ", ".join(change(corpus, chance) for _ in range(3))
         process = start(command, corpus, index, recipe)
         after_seconds, was = chance.uniform(0.2, 1.0) * usual_seconds, "ended before"
@@ -151,8 +161,8 @@ def storm(
             next_run, usual_seconds = timed(start(command, corpus, index, recipe))
         rows.append(Kill(command, after_seconds, was, happened, next_run))
         print(_row(number + 1, rows[-1]), flush=True)
-    finish(start(commands[-1], corpus, index, recipe))
-    finish(start(commands[0], corpus, calm, recipe))
+    finish(start("recipe", corpus, index, recipes[0]))
+    finish(start("ingest", corpus, calm, recipes[0]))
     return rows, everything(index) == everything(calm)
 
 
@@ -167,13 +177,23 @@ def _lasting(value: object) -> object:
     return [_lasting(item) for item in value] if isinstance(value, list) else value
 
 
+def cheap_recipes(folder: Path) -> list[str]:
+    """Recipes of sound and motion alone: as it is, with another cut, and without motion."""
+    sound = '[sound]\nencoder = "mfcc:statistics"\n'
+    motion = '[motion]\nencoder = "motion:dis"\n'
+    texts = {"both": sound + motion, "cut": sound + motion + "[segment]\nclip_seconds = 4.0\n", "sound": sound}
+    for name, text in texts.items():
+        (folder / f"{name}.toml").write_text(f'name = "{name}"\n{text}')
+    return [str(folder / f"{name}.toml") for name in texts]
+
+
 def main() -> int:
     """Parse, storm, say."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("commands", nargs="*", default=["ingest"], help="subcommands that take CORPUS --index I --json")
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--recipe", help="default: one of the sound alone, which costs nothing")
+    parser.add_argument("--recipe", help="default: three of sound and motion, which cost little")
     parser.add_argument("--server", help="a Qdrant server, http://host:port; default: folders")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -185,16 +205,14 @@ def main() -> int:
         else:
             index, calm = str(Path(folder, "index")), str(Path(folder, "calm"))
         os.chdir(folder)
-        cheap = Path(folder, "cheap.toml")
-        cheap.write_text('name = "cheap"\n[sound]\nencoder = "mfcc:statistics"\n')
-        recipe = given.recipe or str(cheap)
+        recipes = [given.recipe] if given.recipe else cheap_recipes(Path(folder))
         print("kill  command   killed after  while it was    corpus                   the next run", flush=True)
         _, equal = storm(
             corpus,
             index,
             calm,
             commands=given.commands,
-            recipe=recipe,
+            recipes=recipes,
             kills=given.kills,
             chance=random.Random(given.seed),
         )
