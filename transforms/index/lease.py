@@ -120,21 +120,22 @@ def _acquire(client: QdrantClient, location: IndexLocation, command: str, *, wai
     seen, seen_at, told = None, time.monotonic(), False
     while True:
         found = read_lease(client, location)
+        lives = seen is not None and found != seen  # renewed, or taken by another, while it was watched
         if found != seen:
             seen, seen_at = found, time.monotonic()
         silent_seconds, ran_out = time.monotonic() - seen_at, found is not None and time.time() >= found.ends
         dead = silent_seconds >= LEASE_SECONDS or (ran_out and silent_seconds >= WATCH_SECONDS)
         if found is None or not found.ends or dead:
             mine = _new(location, command, run=1 + (found.run if found else 0))
-            if _swap(client, location, mine, instead_of=found.token if found else "") == mine:
+            if _swap(client, location, mine, instead_of=found.token if found else "").token == mine.token:
                 if dead and found is not None:
                     log.warning("took over the right to write %s: %s gave no sign of life", location, found.holder)
                 return mine, found
             continue
-        if not wait and not ran_out:
+        if not wait and (lives or not ran_out):
             raise IndexLocked(
                 f"another process writes this index: {location} ({found.holder}); wait for it (--wait), or stop it. "
-                f"If it is dead, its lease ends in {found.ends - time.time():.0f} s"
+                + ("It lives" if lives else f"If it is dead, its lease ends in {found.ends - time.time():.0f} s")
             )
         if not told:
             log.warning("waiting for another process that writes %s (%s)", location, found.holder)

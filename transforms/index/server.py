@@ -5,6 +5,7 @@ can switch it in one step. The schema is kept in the collection's metadata.
 """
 
 import json
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,6 +56,7 @@ class ServerStore:
         self._local = local
         self._closed = False
         self._follows, self._looked_at = follows, time.monotonic()
+        self._moving = threading.Lock()  # a thread must not see the new collection with the schema of the old one
 
     def query(self, queries: Sequence[Query]) -> list[list[ScoredPoint]]:
         """One list of hits a query, best first."""
@@ -125,7 +127,9 @@ class ServerStore:
         """The collection that the alias names now; the alias is looked at once a second."""
         if self._follows is not None and time.monotonic() - self._looked_at > _LOOK_SECONDS:
             self._look()
-        yield ServerStore(self._client, self.collection, self.schema, shown=self._shown, local=self._local)
+        with self._moving:
+            now = ServerStore(self._client, self.collection, self.schema, shown=self._shown, local=self._local)
+        yield now
 
     def _look(self) -> None:
         """Follow the alias to another collection, if it leads there now."""
@@ -134,7 +138,9 @@ class ServerStore:
         if found is None:
             raise MissingIndex(f"the index is gone: {self._shown}")
         if found != self.collection:
-            self.collection, self.schema = found, _schema_of(self._client, found, self._shown)
+            schema = _schema_of(self._client, found, self._shown)
+            with self._moving:
+                self.collection, self.schema = found, schema
         self._looked_at = time.monotonic()
 
     def current_run(self) -> int:
@@ -196,6 +202,7 @@ def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
         collection = _collection_of(client, location)
         if collection is None:
             collection = f"{location.name}--{schema.recipe[:12]}"
+            _check_name(client, location, collection)
             _create(client, collection, schema, shown)
             _name(client, collection, location)
         elif location.space:
@@ -213,6 +220,7 @@ def open_server_reader(location: IndexLocation) -> ServerStore:
     try:
         collection = _collection_of(client, location)
         if collection is None:
+            _check_name(client, location, "")
             raise MissingIndex(f"there is no index here: {location}; make one with `reelvec ingest`")
         schema = _schema_of(client, collection, str(location))
         follows = None if location.space else location
@@ -298,12 +306,29 @@ def _create(client: QdrantClient, collection: str, schema: Schema, shown: str) -
         )
 
 
-def _name(client: QdrantClient, collection: str, location: IndexLocation) -> None:
-    alias = models.CreateAlias(collection_name=collection, alias_name=location.name)
-    if call("looking for the name", str(location), lambda: location.name in _collections(client)):
+def _check_name(client: QdrantClient, location: IndexLocation, own: str) -> None:
+    """Raise where a free alias does not mean that there is no index; `own` was begun by a run that was killed."""
+    every = call("looking for the name", str(location), lambda: _collections(client))
+    if location.name in every:
         raise IndexFormatError(
             f"the server has a collection of that name, not made by Reelvec: {location}; name another --index"
         )
+    others = sorted(name for name in every if name.startswith(f"{location.name}--"))
+    if own not in others and any(_holds_points(client, location, name) for name in others):
+        raise IndexFormatError(
+            f"the alias of the index is lost: {location}; the server has {', '.join(others)} and no alias names one. "
+            "`reelvec fsck --repair` lets the alias name a single one, and says what to do with several"
+        )
+
+
+def _holds_points(client: QdrantClient, location: IndexLocation, collection: str) -> bool:
+    """False for a collection that a run was killed over before it wrote anything."""
+    counted = call("counting", str(location), lambda: client.count(collection, exact=True))
+    return bool(counted.count)
+
+
+def _name(client: QdrantClient, collection: str, location: IndexLocation) -> None:
+    alias = models.CreateAlias(collection_name=collection, alias_name=location.name)
     operation = models.CreateAliasOperation(create_alias=alias)
     call("naming the collection", str(location), lambda: client.update_collection_aliases([operation]))
 
