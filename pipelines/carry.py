@@ -58,7 +58,7 @@ def carry_stored(
     models = Models.load(recipe, only=refill.change.sections)
     prints = tuple(sorted(recipe.vector_fingerprints().items()))
     written = 0
-    for group in _groups(entries):
+    for group in groups(entries, _GROUP_CLIPS):
         if interrupt.requested():
             break
         uris = tuple(entry.uri for entry in group)
@@ -104,12 +104,12 @@ def _version(entry: LedgerEntry) -> tuple[object, ...]:
     return entry.size_bytes, entry.version, entry.content, entry.live_content, entry.state, entry.metadata
 
 
-def _groups(entries: Sequence[LedgerEntry]) -> Iterator[list[LedgerEntry]]:
-    """Videos whose clips are brought over together."""
+def groups(entries: Sequence[LedgerEntry], most_clips: int) -> Iterator[list[LedgerEntry]]:
+    """Videos whose clips are brought over together; more than `most_clips` only where one video has them."""
     group: list[LedgerEntry] = []
     clips = 0
     for entry in entries:
-        if group and clips + entry.clips > _GROUP_CLIPS:
+        if group and clips + entry.clips > most_clips:
             yield group
             group, clips = [], 0
         group.append(entry)

@@ -27,6 +27,7 @@ from pipelines.migration_checks import (
 from pipelines.planning import Planned, plan_run
 from pipelines.recipe_change import RecipeChange, changes
 from pipelines.refill import RefillFrom
+from pipelines.reweigh import carry_weighed, delete_strangers, only_weights_change
 from pipelines.settings import IngestSettings
 from pipelines.summary import IngestSummary
 from transforms import heap, interrupt
@@ -199,9 +200,12 @@ class Filling:
         self._publish_before()
         self.target = space_for(location, recipe.schema(), self.home.space)
         self.refill = None if self.change.recut else RefillFrom(self.home, self.change)
+        self.weighing = self.home.kind == "edge" and only_weights_change(self.old, recipe, self.change)
         self.donor: Reader = open_reader(self.home)
         try:
             self.before = read_entries(self.donor)
+            if self.weighing:
+                self._begin_as_twin()
             self.run = CorpusRun(settings, self.target, recipe, turn, refill=self.refill)
         except BaseException:
             self.donor.close()
@@ -224,7 +228,32 @@ class Filling:
         if self.change.must_decode or self.refill is None:
             return self.run.embed(work_of(live))
         listener().planned(len(live))
-        return carry_stored(self.donor, self.run.store, live, self.recipe, self.refill)
+        written = 0
+        if self.weighing:
+            written, live = self._weigh(live, before)
+        return written + carry_stored(self.donor, self.run.store, live, self.recipe, self.refill)
+
+    def _begin_as_twin(self) -> None:
+        """The target is a copy of the space in use, as that is now; one that was filled otherwise goes on as it was."""
+        from transforms.index.twin import began_as_twin, is_twin, make_twin
+
+        if began_as_twin(self.target) and not is_twin(self.home, self.target):
+            drop_space(self.location, self.target.space)
+        if not self.target.path.exists():
+            make_twin(self.home, self.target, self.recipe.schema())
+        self.weighing = is_twin(self.home, self.target)
+
+    def _weigh(
+        self, live: Sequence[LedgerEntry], before: Mapping[str, LedgerEntry] | None
+    ) -> tuple[int, tuple[LedgerEntry, ...]]:
+        """Weigh the blocks of these videos again; gives the clips that are done, and the videos that are not."""
+        from transforms.index.edge import EdgeStore
+
+        store = self.run.store
+        assert isinstance(store, EdgeStore)
+        delete_strangers(store, list(self.before), set(self.before if before is None else before))
+        done = carry_weighed(self.donor, store, live, Recipe.of(self.old.settings), self.recipe)
+        return done.clips, done.left
 
     def checks(self, canaries: Sequence[Canary], before: Mapping[str, LedgerEntry] | None = None) -> list[Check]:
         """Look at the filled space as a search would."""

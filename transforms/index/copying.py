@@ -71,7 +71,7 @@ class Copy:
         """The stamps of the live files, all pages written out; nobody writes meanwhile."""
         newest = 0.0
         stamps: Stamps = {}
-        for path in _files(self.live):
+        for path in shard_files(self.live):
             with open(path, "rb") as file:
                 _write_out(file.fileno())
                 status = os.fstat(file.fileno())
@@ -95,7 +95,7 @@ class Copy:
                 os.link(source, target)
             else:
                 try:
-                    self.copied_bytes += _copy_file(self.live / name, target)
+                    self.copied_bytes += copy_file(self.live / name, target)
                 except FileNotFoundError:  # gone while the writer goes on; the settling copy sees what is true
                     continue
             self.stamps[name] = stamp
@@ -124,7 +124,7 @@ class Copy:
         if counted != points:
             raise RuntimeError(f"the copy holds {counted} points, the index {points}; it was not published")
         self._stamps_file(self.part).write_text(json.dumps(self.stamps))
-        _sync_tree(self.part)
+        sync_tree(self.part)
         os.rename(self.part, self.published / str(self.number))
         _sync(self.published)
         pointer = self.pointer.with_name(f".{CURRENT}.part")
@@ -135,7 +135,7 @@ class Copy:
         os.replace(pointer, self.pointer)
         _sync(self.pointer.parent)
         self.sweep()
-        size_bytes = sum(path.stat().st_blocks * 512 for path in _files(self.published / str(self.number)))
+        size_bytes = sum(path.stat().st_blocks * 512 for path in shard_files(self.published / str(self.number)))
         return {"version": self.number, "points": counted, "copied_bytes": self.copied_bytes, "size_bytes": size_bytes}
 
     def sweep(self) -> None:
@@ -183,7 +183,7 @@ class Copy:
 def optimise(live: Path) -> float:
     """Optimise the live shard, which nobody else has open; seconds."""
     began = time.monotonic()
-    check_room(live, sum(path.stat().st_blocks * 512 for path in _files(live)))
+    check_room(live, sum(path.stat().st_blocks * 512 for path in shard_files(live)))
     shard = edge.EdgeShard.load(str(live))
     shard.optimize()
     shard.flush()
@@ -203,7 +203,7 @@ def check_room(folder: Path, needed_bytes: int) -> None:
         )
 
 
-def _files(folder: Path) -> list[Path]:
+def shard_files(folder: Path) -> list[Path]:
     """Every file of a shard but its log."""
     found = []
     for root, folders, names in os.walk(folder):
@@ -213,7 +213,7 @@ def _files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def _copy_file(source: Path, target: Path) -> int:
+def copy_file(source: Path, target: Path) -> int:
     """Copy a file; blocks of zeros, which the engine reserves ahead, become holes. Returns the bytes written."""
     written = 0
     with open(source, "rb", buffering=0) as reading, open(target, "wb", buffering=0) as writing:
@@ -273,8 +273,8 @@ def _libc_sync_file_range() -> Any:
 _sync_file_range = _libc_sync_file_range()
 
 
-def _sync_tree(folder: Path) -> None:
-    """Make a version durable; what it shares with another one is already."""
+def sync_tree(folder: Path) -> None:
+    """Make a folder of a shard durable; a file that it shares with another one is already."""
     for root, _, names in os.walk(folder):
         for name in names:
             with open(os.path.join(root, name), "rb") as file:

@@ -19,6 +19,7 @@ from transforms.index.engine import (
     points_out,
     query_out,
     set_payload_out,
+    vectors_alone_out,
     vectors_out,
 )
 from transforms.index.live import LiveShard, borrow, give_back
@@ -90,6 +91,14 @@ class EdgeStore(EdgeReads):
             some = points[start : start + _BATCH_POINTS]
             self._live.check_room(sum(map(_bytes_of, some)))
             self._update(points_out(some))
+
+    def update_vectors(self, points: Sequence[ClipPoint]) -> None:
+        """Replace these named vectors of points that exist; other vectors and payloads stay. Raises BadVectors."""
+        check_points(points, self.schema)
+        for start in range(0, len(points), _BATCH_POINTS):
+            some = points[start : start + _BATCH_POINTS]
+            self._live.check_room(sum(map(_bytes_of, some)))
+            self._update(vectors_alone_out(some))
 
     def set_payload(self, payload: Mapping[str, Any], where: Where) -> None:
         """Set these payload fields of every matching point."""

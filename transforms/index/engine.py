@@ -84,6 +84,13 @@ def points_out(points: Sequence[ClipPoint]) -> edge.UpdateOperation:
     )
 
 
+def vectors_alone_out(points: Sequence[ClipPoint]) -> edge.UpdateOperation:
+    """The update of these named vectors of points that exist; their other vectors and payloads stay."""
+    return edge.UpdateOperation.update_vectors(
+        [edge.PointVectors(p.id, {name: _vector_out(vector) for name, vector in p.vectors.items()}) for p in points]
+    )
+
+
 def point_in(record: Any) -> ClipPoint:
     """A record as Edge gives it, with numpy vectors and its id as text."""
     vectors = {name: _vector_in(vector) for name, vector in (record.vector or {}).items()}
