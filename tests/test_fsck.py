@@ -158,7 +158,7 @@ def test_a_lost_clip_leaves_the_others_searchable_and_has_its_video_embedded_aga
     assert [reject.error for reject in list_rejects(place.location)] == [DAMAGED]
     assert place.will_embed(place.a) and not place.will_embed(place.here)
     with place.change() as store:
-        write(store, [result(segment) for segment in segments()])
+        write(store, [result(segment) for segment in segments(run=store.current_run())])
     assert place.found() == set() and place.entry(place.a).state == "committed"
     assert len(place.read(clips_of(place.a))) == 6 and list_rejects(place.location) == []
 
