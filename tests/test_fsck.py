@@ -444,7 +444,7 @@ def test_a_server_index_that_lost_its_alias_or_a_payload_index_gets_it_again(qdr
         place.mended({"alias_missing"})
         other = f"{location.name}--r0"
         client.create_collection(other, vectors_config={})
-        assert place.found() == {"collection_left_behind"}
+        assert place.found() == {"space_left_behind"}
         client.update_collection_aliases([remove])
         report = fsck(location, repair=True)
         assert [(problem.kind, problem.mend) for problem in report.problems] == [("alias_missing", "")]
