@@ -158,7 +158,7 @@ def test_a_lost_clip_leaves_the_others_searchable_and_has_its_video_embedded_aga
     assert [reject.error for reject in list_rejects(place.location)] == [DAMAGED]
     assert place.will_embed(place.a) and not place.will_embed(place.here)
     with place.change() as store:
-        write(store, [result(segment) for segment in segments()])
+        write(store, [result(segment) for segment in segments(run=store.current_run())])
     assert place.found() == set() and place.entry(place.a).state == "committed"
     assert len(place.read(clips_of(place.a))) == 6 and list_rejects(place.location) == []
 
@@ -444,7 +444,7 @@ def test_a_server_index_that_lost_its_alias_or_a_payload_index_gets_it_again(qdr
         place.mended({"alias_missing"})
         other = f"{location.name}--r0"
         client.create_collection(other, vectors_config={})
-        assert place.found() == {"collection_left_behind"}
+        assert place.found() == {"space_left_behind"}
         client.update_collection_aliases([remove])
         report = fsck(location, repair=True)
         assert [(problem.kind, problem.mend) for problem in report.problems] == [("alias_missing", "")]

@@ -71,7 +71,10 @@ def rejects_compared(location: IndexLocation, entries: Iterable[LedgerEntry]) ->
 def spaces_compared(location: IndexLocation) -> Iterator[Problem]:
     """Spaces that are neither in use nor kept for going back: a migration that was never ended left them."""
     for space in left_behind(location):
-        sentence = f"an unfinished migration left vectors of another recipe, which no search uses: {location}: {space}"
+        sentence = (
+            "a migration that was not finished, or was taken back, left vectors of another recipe, which no search "
+            f"uses: {location}: {space}"
+        )
         cure = "end it by the same `reelvec migrate --recipe ...`, or give it up by `reelvec migrate --abandon`"
         yield Problem("space_left_behind", space, sentence, cure)
 
