@@ -26,7 +26,7 @@ def migrate_command(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; exit 10 if anything.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Go back to the vectors before.")] = False,
     abandon: Annotated[bool, typer.Option("--abandon", help="Delete what unfinished migrations filled.")] = False,
-    keep_days: Annotated[float, typer.Option(min=0, help="How long the vectors before are kept for --rollback.")] = 7,
+    keep_days: Annotated[float, typer.Option(help="How long the vectors before are kept for --rollback.")] = 7,
     canaries: Annotated[
         Path | None, typer.Option(help="Questions that must find no less than before, as `evaluate` takes them.")
     ] = None,
@@ -37,10 +37,9 @@ def migrate_command(
     as_json: Json = False,
 ) -> None:
     """Fill the vectors of another recipe beside those in use, check them, and switch in one step."""
-    from pipelines.cli_ingest import progress_shown, stopping_in_order
+    from pipelines.cli_ingest import progress_shown, settings_of, stopping_in_order
     from pipelines.migrate import Migration, migrate, plan_migration, read_canaries, roll_back
     from pipelines.migrate import abandon as abandon_fills
-    from pipelines.settings import IngestSettings
     from pipelines.show_migration import show_migration
     from transforms import progress
     from transforms.index.location import IndexLocation
@@ -49,8 +48,11 @@ def migrate_command(
     location = IndexLocation.parse(index)
     if [rollback, abandon, recipe is not None].count(True) != 1:
         raise UsageError("migrate takes one of --recipe to go to, --rollback to go back, and --abandon")
+    if recipe is None and (dry_run or force or canaries is not None):
+        raise UsageError("--dry-run, --force and --canaries belong to --recipe; nothing was changed")
     if (canaries is None) != (media is None):
         raise UsageError("--canaries needs --media FOLDER, and the other way round")
+    settings = settings_of({"index": index, "device": device, "wait": wait or None, "keep_days": keep_days})
     if abandon:
         dropped = abandon_fills(location, wait=wait)
         if as_json:
@@ -64,13 +66,12 @@ def migrate_command(
         done = plan_migration(location, load_recipe(str(recipe)))
     else:
         asked = read_canaries(canaries, media) if canaries and media else []
-        settings = IngestSettings(index=index, device=device or "auto", wait=wait)
         bar = progress_shown()
         with stopping_in_order():
             bar.start()
             progress.listen(bar)
             try:
-                done = migrate(settings, str(recipe), canaries=asked, keep_days=keep_days, force=force)
+                done = migrate(settings, str(recipe), canaries=asked, keep_days=settings.keep_days, force=force)
             finally:
                 bar.stop()
     if as_json:

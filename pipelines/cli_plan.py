@@ -27,17 +27,17 @@ def plan_command(
     as_json: Json = False,
 ) -> None:
     """Say what a run would do, and why, without doing any of it; exits with 10 when there is something to do."""
+    from pipelines.cli_ingest import settings_of
     from pipelines.estimates import read_prices
     from pipelines.ingest import recipe_of
     from pipelines.plan_report import dry_run
-    from pipelines.settings import IngestSettings
     from transforms.index.location import IndexLocation
 
     if not sources and manifest is None:
         raise UsageError("name the videos: files, folders or globs, or a --manifest")
     given = {"sources": tuple(sources or ()), "index": index, "manifest": manifest, "recipe": recipe}
     given["max_delete"] = max_delete
-    settings = IngestSettings.model_validate({name: value for name, value in given.items() if value is not None})
+    settings = settings_of(given)
     table = read_prices(prices)
     report = dry_run(settings, recipe_of(settings, IndexLocation.parse(index)), table)
     for problem in report.problems:
@@ -66,6 +66,8 @@ def plan_lines(report: "PlanReport") -> list[str]:
         lines += [f"          {printable(video)}" for video in videos[:_SHOWN_VIDEOS]]
         if len(videos) > _SHOWN_VIDEOS:
             lines.append(f"          and {len(videos) - _SHOWN_VIDEOS} more")
+    if report.updated:
+        lines.append(f"  {report.updated:>7} unchanged, with another time stamp or other columns to note")
     if not report.work:
         return [*lines, "nothing to do"]
     computed = {name: clips for name, clips in report.vectors.items() if clips is None or clips}

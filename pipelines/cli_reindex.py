@@ -28,6 +28,7 @@ def reindex_command(
         float | None,
         typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
     ] = None,
+    archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     as_json: Json = False,
@@ -51,6 +52,7 @@ def reindex_command(
         "prefetch": prefetch,
         "max_delete": max_delete,
         "publish_every_seconds": publish_every,
+        "archive": archive,
         "wait": wait or None,
         "command": "reindex",
     }

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.archive import check_archive
 from pipelines.budget import ending_in_time
 from pipelines.carry import carry_settled, carry_stored, left_to_carry, work_of
 from pipelines.ingest import CorpusRun, check_free_space
@@ -139,10 +140,12 @@ def reindex_by_another_recipe(
     Where the budget ends first, or somebody stops it, what was done stays, and the next run with this recipe goes on.
     Raises SwitchRefused where a check is not passed.
     """
+    if settings.archive is not None:  # before hours of filling, not after them
+        check_archive(settings.archive, recipe.schema(), location)
     drop_expired(location)
     with Filling(settings, location, recipe, turn) as filling:
         planned = plan_run(filling.donor, location, settings)
-        before = _still_true(planned, on_disk=filling.change.must_decode)
+        before = _still_true(planned, to_decode=filling.change.must_decode, filled=read_entries(filling.run.store))
         with ending_in_time(started, settings.max_hours):
             written = filling.fill(before, most=settings.max_videos)
         left = len([uri for uri in before if uri not in read_entries(filling.run.store)])
@@ -157,8 +160,7 @@ def reindex_by_another_recipe(
                 f"{max(left, summary.videos_deferred)} videos are left to the next run with --recipe"
             )
             return summary
-        listed = {video.uri for video in planned.listing.videos}
-        checks = filling.checks((), {uri: entry for uri, entry in before.items() if uri in listed})
+        checks = filling.checks((), _where_they_are_now(before, planned.plan))
         if failed := [check for check in checks if not check.passed]:
             raise SwitchRefused(
                 f"the vectors of recipe {recipe.name!r} were filled and not switched to: "
@@ -169,21 +171,30 @@ def reindex_by_another_recipe(
         return summary
 
 
-def _still_true(planned: Planned, *, on_disk: bool) -> dict[str, LedgerEntry]:
+def _still_true(planned: Planned, *, to_decode: bool, filled: Mapping[str, LedgerEntry]) -> dict[str, LedgerEntry]:
     """The entries of videos whose bytes are as they were, with what the listing says of them now.
 
-    What was moved is brought over where it was and then moved, unless it has to be there (`on_disk`) to be decoded.
+    What was moved is brought over under its old name and moved afterwards; where that would have to be decoded, there
+    is no file of that name any more, and it is new under the other one.
     """
     plan = planned.plan
     listed = {video.uri: (video.size_bytes, video.version) for video in planned.listing.videos}
     entries = {**planned.ledger, **{entry.uri: entry for entry in plan.updated}}
-    sources = set() if on_disk else {copy.source_uri for copy in plan.copies}
+    sources = {copy.source_uri for copy in plan.copies}
+    if to_decode:
+        sources = {uri for uri in sources if uri in filled and filled[uri].live_content == entries[uri].live_content}
     gone = {entry.uri for entry in plan.gone} - sources
     return {
         uri: entry
         for uri, entry in entries.items()
         if uri not in gone and listed.get(uri, _seen(entry)) == _seen(entry)
     }
+
+
+def _where_they_are_now(before: Mapping[str, LedgerEntry], plan: Plan) -> dict[str, LedgerEntry]:
+    """What has to be found after the run: a moved video under its new name."""
+    names = {copy.source_uri: copy.video.uri for copy in plan.copies if copy.moved}
+    return {names.get(uri, uri): entry for uri, entry in before.items()}
 
 
 def _seen(entry: LedgerEntry) -> tuple[int, str]:
@@ -331,6 +342,8 @@ def drop_expired(location: IndexLocation, *, now: datetime | None = None) -> tup
 
 def abandon(location: IndexLocation, *, wait: bool) -> tuple[str, ...]:
     """Delete what unfinished migrations filled; gives the names of what was deleted."""
+    if read_schema(location) is None:  # a wrong path must not leave an empty folder behind
+        raise MissingIndex(f"there is no index at {location}")
     with writing(location, command="migrate --abandon", wait=wait):
         spaces = left_behind(location)
         for space in spaces:

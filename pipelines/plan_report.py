@@ -95,15 +95,18 @@ def _reported(
 
     corpus = Corpus.of(ledger.values())
     fresh = Corpus() if not plan.to_embed else corpus.expect(plan.to_embed)
-    kept = _kept(planned) if not change.empty else Corpus()
+    kept = Corpus.of(_kept(planned, change)) if not change.empty else Corpus()
+    remade = _made_anew(planned, change)
+    anew = Corpus.of(remade)
+    anew_clips = round(anew.seconds / _step_seconds(recipe)) if change.recut else anew.clips
     kept_clips = round(kept.seconds / _step_seconds(recipe)) if change.recut else kept.clips
     vectors = {
-        one.name: None if fresh is None else fresh.clips + (kept_clips if one.how != "keep" else 0)
+        one.name: None if fresh is None else fresh.clips + anew_clips + (kept_clips if one.how != "keep" else 0)
         for one in change.vectors
     }
-    decoded = 0.0 if fresh is None else fresh.seconds + (kept.seconds if change.must_decode else 0.0)
+    decoded = 0.0 if fresh is None else fresh.seconds + anew.seconds + (kept.seconds if change.must_decode else 0.0)
     seconds_of_video = None if fresh is None else decoded
-    must_decode = len(plan.to_embed) + (_kept_videos(planned) if change.must_decode else 0)
+    must_decode = len(plan.to_embed) + len(remade) + (len(_kept(planned, change)) if change.must_decode else 0)
     notes: list[str] = []
     estimated_seconds = _seconds(location, recipe, change, must_decode, seconds_of_video, notes)
     cost = None
@@ -111,7 +114,7 @@ def _reported(
         notes.append("no price table: name one with --prices or REELVEC_PRICES to see money")
     elif estimated_seconds is not None:
         clips = max((clips or 0 for clips in vectors.values()), default=0)
-        sections = recipe.encoders() if plan.to_embed else change.sections
+        sections = recipe.encoders() if plan.to_embed or remade else change.sections
         cost = round(prices.usd(recipe, sections, hours=estimated_seconds / 3600, clips=clips), 4)
     if schema is not None and not change.empty:
         mismatch = f"the recipe is not the one of the index ({schema.recipe_name}): what is kept is copied"
@@ -191,17 +194,28 @@ def _why(change: VectorChange, count: Mapping[str, int]) -> str:
     return "; ".join([*said, *filter(None, [change.reason])])
 
 
-def _stay(planned: Planned) -> list[LedgerEntry]:
-    """The searchable videos whose clips stay as long as the recipe does."""
-    return [entry for video in planned.plan.unchanged if (entry := planned.ledger[video.uri]).live_content]
+def _kept(planned: Planned, change: RecipeChange) -> list[LedgerEntry]:
+    """The searchable videos whose clips are brought over where the recipe changes."""
+    plan = planned.plan
+    uris = [video.uri for video in plan.unchanged]
+    if not change.must_decode:
+        uris += {copy.source_uri: None for copy in plan.copies if copy.moved}
+    return [entry for uri in uris if (entry := planned.ledger[uri]).live_content]
 
 
-def _kept(planned: Planned) -> Corpus:
-    return Corpus.of(_stay(planned))
-
-
-def _kept_videos(planned: Planned) -> int:
-    return len(_stay(planned))
+def _made_anew(planned: Planned, change: RecipeChange) -> list[LedgerEntry]:
+    """Whose copies and moves are embedded as if they were new: another recipe finds no clips or no file of theirs."""
+    plan, ledger = planned.plan, planned.ledger
+    if change.empty:
+        return []
+    there = {video.uri for video in plan.unchanged}
+    sources = {
+        copy.content: copy.source_uri
+        for copy in plan.copies
+        if copy.source_uri not in there and (change.must_decode or not copy.moved)
+    }
+    embedded = {work.content for work in plan.to_embed}
+    return [ledger[uri] for content, uri in sources.items() if content not in embedded and ledger[uri].live_content]
 
 
 def _step_seconds(recipe: Recipe) -> float:

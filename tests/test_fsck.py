@@ -329,6 +329,15 @@ def test_an_entry_under_a_wrong_id_is_found_by_its_video_again(place):
     assert place.entry(place.a) == entry
 
 
+def test_a_corpus_of_which_nothing_is_left_is_not_called_clean(place, tmp_path):
+    corpus = tmp_path / "c"
+    shutil.rmtree(corpus)
+    for _ in range(2):  # not there, and empty: a disk that is not mounted looks like either
+        (problem,) = fsck(place.location, corpus=[str(corpus)]).problems
+        assert problem.kind == "corpus_missing" and "mount" in problem.cure
+        corpus.mkdir(exist_ok=True)
+
+
 def test_the_corpus_is_compared_but_never_mended(place, tmp_path):
     corpus = tmp_path / "c"
     with place.change() as store:

@@ -69,13 +69,13 @@ def rejects_compared(location: IndexLocation, entries: Iterable[LedgerEntry]) ->
 
 
 def spaces_compared(location: IndexLocation) -> Iterator[Problem]:
-    """Spaces that are neither in use nor kept for going back: a migration that was never ended left them."""
+    """Spaces that are neither in use nor kept for going back: of a migration unfinished, rolled back or long past."""
     for space in left_behind(location):
         sentence = (
-            "a migration that was not finished, or was taken back, left vectors of another recipe, which no search "
-            f"uses: {location}: {space}"
+            "vectors of another recipe take room, no search uses them and --rollback does not go back to them; a "
+            f"migration left them that is not finished, was rolled back or came before the last: {location}: {space}"
         )
-        cure = "end it by the same `reelvec migrate --recipe ...`, or give it up by `reelvec migrate --abandon`"
+        cure = "`reelvec migrate --recipe ...` (or reindex) again ends it, `reelvec migrate --abandon` deletes it"
         yield Problem("space_left_behind", space, sentence, cure)
 
 

@@ -1,6 +1,7 @@
 """The corpus against the ledger: what a reindex would find. Nothing of it is mended here."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from pipelines.fsck.problem import Problem
 from pipelines.rejects import rejects_path
@@ -31,6 +32,13 @@ def corpus_compared(
         elif entry.state != "forgotten" and _changed(video, entry):
             yield _problem("corpus_changed", video.uri, "a file has changed since it was indexed")
     listed = {video.uri for video in listing.videos}
+    for root in listing.roots:
+        emptied = replace(root, believed=True)
+        held = [uri for uri, entry in entries.items() if entry.live_content and emptied.covers(uri, entry.origin)]
+        if root.ok and not root.listed and held:
+            sentence = f"nothing is left of {shown(root.origin)}, of which the index has {len(held)} videos"
+            cure = f"mount what is not mounted; if they are really gone: {_CURE} --max-delete 100%"
+            yield Problem("corpus_missing", root.origin, sentence, cure)
     for uri, entry in entries.items():
         covered = any(root.covers(uri, entry.origin) for root in listing.roots)
         if covered and uri not in listed and entry.state != "forgotten":

@@ -21,8 +21,9 @@ from pipelines.fsck.points import read_clips, read_wholes
 from pipelines.fsck.problem import Problem
 from pipelines.fsck.videos import videos_compared
 from pipelines.rejects import write_rejects
+from transforms.archive.layout import check_recipe, open_archive
 from transforms.archive.state import archive_problems
-from transforms.errors import IndexLocked, MissingIndex
+from transforms.errors import IndexLocked, MissingIndex, RecipeMismatch
 from transforms.index.folder import counts_of, current_version, distrust, has_live, live_counts
 from transforms.index.ledger import read_entries
 from transforms.index.location import IndexLocation
@@ -231,12 +232,16 @@ def _archive(location: IndexLocation, archive: Path | None) -> list[Problem]:
         return []
     reader = open_reader(location)
     try:
+        check_recipe(open_archive(archive), reader.schema)
         entries = read_books(reader).entries
+    except RecipeMismatch as error:
+        cure = "after a change of recipe: another folder for --archive, which the next run fills"
+        return [Problem("archive_of_other_recipe", str(archive), str(error), cure)]
     finally:
         reader.close()
     cure = f"run again with --archive {archive}; `reelvec archive check` says more"
     found = archive_problems(archive, entries.values())
-    return [Problem(kind.replace("-", "_"), name, sentence, cure) for kind, name, sentence in found]
+    return [Problem(kind.replace("-", "_"), name, f"{sentence}: {name}", cure) for kind, name, sentence in found]
 
 
 def _live_compared(location: IndexLocation, schema: Schema, problems: Sequence[Problem]) -> list[Problem]:
