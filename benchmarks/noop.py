@@ -1,9 +1,13 @@
 """A reindex that finds nothing to do, over many local videos, against a bare walk, stat and ledger read of the same.
 
-Each in a fresh process. With more --videos than 10,000 also how the time grows from a tenth of them.
+Each in a fresh process. With more --videos than 10,000 also how the time grows from a tenth of them. Processor seconds
+stand beside those on the clock, for machines that others use too. Of the memory, what the process itself took (RssAnon)
+stands beside the peak, in which every page of the shard's files counts that the engine maps and looks at.
 """
 
 import argparse
+import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -89,14 +93,39 @@ def seconds_of(command: list[str]) -> float:
     return time.perf_counter() - started
 
 
-def peak_megabytes(command: list[str]) -> float:
-    """The peak of one run, by a process whose only child it is."""
-    script = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2, stderr=2); "
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
-    )
-    ended = subprocess.run([sys.executable, "-c", script, *command], check=True, capture_output=True, text=True)
-    return float(ended.stdout)
+def processor_seconds() -> float:
+    """Those of all children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def processor_ratio(ours: list[str], bare: list[str], rounds: int) -> tuple[float, float, float]:
+    """The medians of ours, of the bare one, and of their ratio round by round, in processor seconds."""
+    pairs = []
+    for _ in range(rounds):
+        taken = []
+        for command in (ours, bare):
+            before = processor_seconds()
+            seconds_of(command)
+            taken.append(processor_seconds() - before)
+        pairs.append(taken)
+    own, other = (statistics.median(side) for side in zip(*pairs, strict=True))
+    return own, other, statistics.median(one / two for one, two in pairs)
+
+
+def peak_megabytes(command: list[str]) -> tuple[float, float]:
+    """The largest resident set of one run, and of it the largest that is of no file, seen every 5 ms."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak, own = 0.0, 0.0
+    while process.poll() is None:
+        held = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        sizes = {
+            line.split()[0]: float(line.split()[1]) / 1024 for line in held if line.startswith(("VmHWM", "RssAnon"))
+        }
+        peak, own = max(peak, sizes.get("VmHWM:", 0.0)), max(own, sizes.get("RssAnon:", 0.0))
+        time.sleep(0.005)
+    assert process.returncode == 0, command
+    return peak, own
 
 
 def measured(folder: Path, videos: int, rounds: int) -> float:
@@ -110,10 +139,15 @@ def measured(folder: Path, videos: int, rounds: int) -> float:
     figure("bare walk, stat and ledger read", other, "s")
     figure("no-op reindex / bare", ratio, "", at_most=2)
     figure("plan of the same", seconds_of(plan), "s")
-    whole, engine = peak_megabytes(reindex), peak_megabytes(bare)
+    own, bare_own, busy = processor_ratio(reindex, bare, rounds)
+    figure("no-op reindex, processor seconds", own, "s")
+    figure("bare, processor seconds", bare_own, "s")
+    figure("no-op reindex / bare, processor seconds", busy, "", at_most=2)
+    (whole, anonymous), (engine, engine_anonymous) = peak_megabytes(reindex), peak_megabytes(bare)
     figure("peak memory of the reindex, files that the engine maps included", whole, "MB", at_most=300)
-    figure("peak memory of the bare one", engine, "MB")
-    figure("difference", whole - engine, "MB")
+    figure("peak memory of the bare one, the same", engine, "MB")
+    figure("memory of the reindex that is of no file", anonymous, "MB", at_most=300)
+    figure("memory of the bare one that is of no file", engine_anonymous, "MB")
     return ours
 
 

@@ -25,8 +25,12 @@ def to_plain(value: Any) -> Any:
 
 def from_plain(kind: type[T], value: Mapping[str, Any]) -> T:
     """What `to_plain` made, as the record that it was; fields that are missing take their defaults."""
-    readers = _readers(kind)
-    return kind(**{name: _read(value[name], read) for name, read in readers if name in value})
+    names, readers = _fields(kind)
+    held = {name: value[name] for name in names if name in value}
+    for name, read in readers:
+        if held.get(name) is not None:
+            held[name] = read(held[name])
+    return kind(**held)
 
 
 def _read(value: Any, read: Read | None) -> Any:
@@ -34,10 +38,12 @@ def _read(value: Any, read: Read | None) -> Any:
 
 
 @cache
-def _readers(kind: Any) -> tuple[tuple[str, Read | None], ...]:
-    """For each field its name and what makes it from plain values; None where it is plain itself."""
+def _fields(kind: Any) -> tuple[tuple[str, ...], tuple[tuple[str, Read], ...]]:
+    """The names of all fields; and, for those that are not plain themselves, what makes them from plain values."""
     hints = get_type_hints(kind)
-    return tuple((field.name, _reader(hints[field.name])) for field in fields(kind))
+    names = tuple(field.name for field in fields(kind))
+    readers = ((name, _reader(hints[name])) for name in names)
+    return names, tuple((name, read) for name, read in readers if read is not None)
 
 
 def _reader(hint: Any) -> Read | None:
@@ -48,8 +54,10 @@ def _reader(hint: Any) -> Read | None:
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is ...:
             own = _reader(arguments[0])
-            return tuple if own is None else lambda items: tuple(own(item) for item in items)
+            return tuple if own is None else lambda items: tuple(map(own, items))
         own_readers = [_reader(argument) for argument in arguments]
+        if not any(own_readers):  # an index has tens of thousands of these, and nothing of them is to be looked at
+            return tuple
         return lambda items: tuple(map(_read, items, own_readers))
     record: Any = hint
     return (lambda value: from_plain(record, value)) if is_dataclass(hint) else None
