@@ -116,11 +116,12 @@ def folder(tmp_path):
 
 
 @pytest.fixture(params=["folder", "server"])
-def place(request, tmp_path):
+def place(request, tmp_path, monkeypatch):
     if request.param == "folder":
         yield Place(IndexLocation.parse(str(tmp_path / "i")), tmp_path / "c")
         return
     url = request.getfixturevalue("qdrant_url")
+    monkeypatch.chdir(tmp_path)  # where the rejects of a server's index are listed
     location = IndexLocation.parse(f"{url}/fsck-{uuid.uuid4().hex[:12]}")
     yield Place(location, tmp_path / "c")
     client = admin(url)
@@ -438,7 +439,8 @@ def test_an_index_of_a_newer_format_is_refused_by_every_command(folder):
         assert code == 2 and "use a newer Reelvec" in err, command
 
 
-def test_a_server_index_that_lost_its_alias_or_a_payload_index_gets_it_again(qdrant_url, tmp_path):
+def test_a_server_index_that_lost_its_alias_or_a_payload_index_gets_it_again(qdrant_url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     location = IndexLocation.parse(f"{qdrant_url}/fsck-{uuid.uuid4().hex[:12]}")
     place = Place(location, tmp_path / "c")
     from qdrant_client import models

@@ -23,9 +23,10 @@ from pipelines.migrate import abandon, drop_expired, migrate, plan_migration, ro
 from pipelines.search import Searcher
 from pipelines.status import status
 from tests.test_ingest import render
+from tests.test_lease import SHORT
 from tests.test_migrate import CLIPS, assert_equal_indexes, points, settings
 from transforms.errors import Outage, StoreUnavailable, UsageError
-from transforms.index import retry
+from transforms.index import lease, retry
 from transforms.index.location import IndexLocation
 from transforms.index.server import ServerStore, collection_in_use
 from transforms.index.spaces import left_behind, spaces_of
@@ -326,6 +327,8 @@ def when_it_writes(server, monkeypatch, call, *, starts_again):
 def test_a_server_that_dies_in_an_ingest_or_a_migration_leaves_what_the_next_run_mends(
     tmp_path, corpus, server, monkeypatch, starts_again, call
 ):
+    for name, seconds in SHORT.items():  # who could not give its lease back is waited for
+        monkeypatch.setattr(lease, name, seconds)
     index = f"{server.url}/killed-{call}-{starts_again}?grpc_port={server.grpc_port}"
     first, other = recipe_file(tmp_path), recipe_file(tmp_path, motion=MOTION, position=0.9)
 
