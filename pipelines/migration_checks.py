@@ -60,7 +60,7 @@ def check_counts(before: Mapping[str, LedgerEntry], after: Mapping[str, LedgerEn
     clips = sum(entry.clips for entry in after.values())
     sentence = f"{len(live) - len(lost)} of {len(live)} videos, {clips} clips"
     if lost:
-        sentence += f"; {len(lost)} videos are missing, e.g. {lost[0]}"
+        sentence += f"; {len(lost)} videos are missing, e.g. {lost[0]}; `reelvec reindex` first, if files moved or went"
     if fewer:
         sentence += f"; {len(fewer)} videos have another number of clips, e.g. {fewer[0]}"
     return Check("count", not (lost or fewer), sentence)

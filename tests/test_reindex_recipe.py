@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from itertools import product
 
 import pytest
 from typer.testing import CliRunner
@@ -85,14 +86,13 @@ def test_what_was_rolled_back_is_told_with_its_cure(tmp_path, index):
     assert fsck(location).problems == ()
 
 
-@pytest.mark.parametrize("option", ["--dry-run", "--force"])
-@pytest.mark.parametrize("action", ["--rollback", "--abandon"])
-def test_going_back_is_no_dry_run(tmp_path, index, option, action):
+def test_going_back_is_no_dry_run(tmp_path, index):
     migrate(settings(index), recipe_file(tmp_path, position=0.9))
     before = home_of(IndexLocation.parse(index))
-    refused = call("migrate", "--index", index, action, option)
-    assert refused.exit_code == USAGE and "belong to --recipe" in refused.stderr
-    assert home_of(IndexLocation.parse(index)) == before
+    for action, option in product(("--rollback", "--abandon"), ("--dry-run", "--force")):
+        refused = call("migrate", "--index", index, action, option)
+        assert refused.exit_code == USAGE and "belong to --recipe" in refused.stderr
+        assert home_of(IndexLocation.parse(index)) == before
 
 
 def test_a_wrong_path_leaves_no_folder_behind(tmp_path):
@@ -100,15 +100,28 @@ def test_a_wrong_path_leaves_no_folder_behind(tmp_path):
     assert not (tmp_path / "nowhere").exists()
 
 
-@pytest.mark.parametrize("days", ["-1", "1e12", "nan"])
-def test_days_that_are_none_are_refused_before_anything_is_filled(tmp_path, index, days):
+def test_days_that_are_none_are_refused_before_anything_is_filled(tmp_path, index):
     other = recipe_file(tmp_path, position=0.9)
-    refused = call("migrate", "--index", index, "--recipe", other, "--keep-days", days)
-    assert refused.exit_code == USAGE and "--keep-days" in refused.stderr
-    assert spaces_of(IndexLocation.parse(index)) == ("",)
+    for days in ("-1", "1e12", "nan"):
+        refused = call("migrate", "--index", index, "--recipe", other, "--keep-days", days)
+        assert refused.exit_code == USAGE and "--keep-days" in refused.stderr
+        assert spaces_of(IndexLocation.parse(index)) == ("",)
 
 
 def test_a_plan_names_the_setting_that_is_wrong(corpus, index, monkeypatch):
     monkeypatch.setenv("REELVEC_MAX_VIDEOS", "-1")
     refused = call("plan", corpus, "--index", index)
     assert refused.exit_code == USAGE and "--max-videos" in refused.stderr
+
+
+def test_the_next_run_deletes_the_vectors_before_once_their_time_is_over(tmp_path, corpus, index):
+    location = IndexLocation.parse(index)
+    migrate(settings(index), recipe_file(tmp_path, position=0.9), keep_days=1)
+    ingest(settings(index, corpus))
+    assert len(spaces_of(location)) == 2
+    migrate(settings(index), recipe_file(tmp_path, position=0.7), keep_days=0)
+    call("migrate", "--index", index, "--abandon")
+    assert len(spaces_of(location)) == 2
+    ingest(settings(index, corpus))
+    assert spaces_of(location) == (home_of(location).space,)
+    assert fsck(location).problems == ()
