@@ -263,8 +263,10 @@ class Filling:
         store = self.run.store
         assert isinstance(store, EdgeStore)
         delete_strangers(store, list(self.before), set(self.before if before is None else before))
-        done = carry_weighed(self.donor, store, live, Recipe.of(self.old.settings), self.recipe)
-        return done.clips, done.left
+        relabelled = tuple(entry for entry in live if entry.metadata != self.before[entry.uri].metadata)
+        same = [entry for entry in live if entry.metadata == self.before[entry.uri].metadata]
+        done = carry_weighed(self.donor, store, same, Recipe.of(self.old.settings), self.recipe)
+        return done.clips, (*done.left, *relabelled)
 
     def checks(self, canaries: Sequence[Canary], before: Mapping[str, LedgerEntry] | None = None) -> list[Check]:
         """Look at the filled space as a search would."""
