@@ -21,7 +21,8 @@ import qdrant_edge as edge
 from clip_points import CLIPS_A_VIDEO, clip_points
 from report import figure, finish
 
-from pipelines.migrate import Filling, migrate
+from pipelines.filling import Filling
+from pipelines.migrate import migrate
 from pipelines.settings import IngestSettings
 from transforms.fuse.strategies import ClipParts, fusion_of
 from transforms.index.engine import create_shard, page_out, point_in, points_out

@@ -26,7 +26,7 @@ from transforms.index.location import IndexLocation
 from transforms.index.lock import Run, writing
 from transforms.index.open import open_writer, read_schema, release
 from transforms.index.publish import publish
-from transforms.index.spaces import spaces_of
+from transforms.index.spaces import drop_expired, spaces_of
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
 from transforms.plan import Plan, leave
@@ -102,12 +102,10 @@ def ingest(
             list_videos(settings.sources, manifest=settings.manifest)
         with writing(location, command=settings.command, wait=settings.wait) as turn:
             if len(spaces_of(location)) > 1:
-                from pipelines.migrate import drop_expired
-
                 drop_expired(location)
             check_free_space(location, settings.min_free_megabytes)
             if settings.command == "reindex" and is_of_another(location, recipe):
-                from pipelines.migrate import reindex_by_another_recipe
+                from pipelines.reindex import reindex_by_another_recipe
 
                 record.recipe = recipe.fingerprint
                 record.summary = reindex_by_another_recipe(settings, location, recipe, turn, started)

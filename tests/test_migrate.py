@@ -12,7 +12,7 @@ import pytest
 
 from pipelines import carry
 from pipelines.ingest import ingest
-from pipelines.migrate import drop_expired, migrate, plan_migration, roll_back
+from pipelines.migrate import migrate, plan_migration, roll_back
 from pipelines.search import Searcher
 from pipelines.settings import IngestSettings
 from pipelines.status import status
@@ -24,7 +24,7 @@ from transforms.index.ledger import read_entries
 from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
 from transforms.index.open import open_reader, read_schema
-from transforms.index.spaces import home_of, spaces_of
+from transforms.index.spaces import drop_expired, home_of, spaces_of
 from transforms.index.store import Equals, Where
 from transforms.recipe import load_recipe
 from transforms.records import SparseVector
@@ -292,7 +292,7 @@ def test_a_migration_that_dies_goes_on_where_it_was(tmp_path, corpus, index, mon
     with monkeypatch.context() as patched:
         patched.setattr(EdgeStore, "upsert", dying)
         patched.setattr(carry, "_GROUP_CLIPS", 2)
-        patched.setattr("pipelines.migrate.only_weights_change", lambda *_: False)  # see test_reweigh.py for that way
+        patched.setattr("pipelines.filling.only_weights_change", lambda *_: False)  # see test_reweigh.py for that way
         with pytest.raises(Outage):
             migrate(settings(index), other)
     assert points(index).keys() == before.keys()
@@ -303,7 +303,7 @@ def test_a_migration_that_dies_goes_on_where_it_was(tmp_path, corpus, index, mon
 
 def test_a_fill_that_was_overtaken_by_changes_of_the_corpus_ends_true(tmp_path, corpus, index, monkeypatch):
     other = recipe_file(tmp_path, position=0.9)
-    monkeypatch.setattr("pipelines.migrate.switch", lambda *_: (_ for _ in ()).throw(StoreUnavailable("gone")))
+    monkeypatch.setattr("pipelines.filling.switch", lambda *_: (_ for _ in ()).throw(StoreUnavailable("gone")))
     with pytest.raises(StoreUnavailable):
         migrate(settings(index), other)
     monkeypatch.undo()

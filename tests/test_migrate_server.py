@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from pipelines.cli import app
 from pipelines.ingest import ingest
-from pipelines.migrate import abandon, drop_expired, migrate, plan_migration, roll_back
+from pipelines.migrate import abandon, migrate, plan_migration, roll_back
 from pipelines.search import Searcher
 from pipelines.status import status
 from tests.test_ingest import render
@@ -29,7 +29,7 @@ from transforms.errors import Outage, StoreUnavailable, UsageError
 from transforms.index import lease, retry
 from transforms.index.location import IndexLocation
 from transforms.index.server import ServerStore, collection_in_use
-from transforms.index.spaces import left_behind, spaces_of
+from transforms.index.spaces import drop_expired, left_behind, spaces_of
 from transforms.index.store import Query
 from transforms.recipe import load_recipe
 
@@ -201,7 +201,7 @@ def test_rolling_back_is_one_step_and_what_was_before_goes_when_its_time_is_over
 def test_what_an_unfinished_migration_filled_can_be_deleted(tmp_path, index, location, monkeypatch):
     other = recipe_file(tmp_path, position=0.9)
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.migrate.switch", lambda *_: (_ for _ in ()).throw(StoreUnavailable("gone")))
+        patched.setattr("pipelines.filling.switch", lambda *_: (_ for _ in ()).throw(StoreUnavailable("gone")))
         with pytest.raises(StoreUnavailable):
             migrate(settings(index), other)
     filled = f"{location.name}--{load_recipe(other).fingerprint[:12]}"

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipelines.migrate import Filling, migrate
+from pipelines.filling import Filling
+from pipelines.migrate import migrate
 from pipelines.recipe_change import changes
 from pipelines.reweigh import only_weights_change
 from pipelines.settings import IngestSettings
@@ -164,7 +165,7 @@ def test_a_fill_that_dies_goes_on(tmp_path, index, monkeypatch, method):
 def test_an_index_that_grew_since_it_was_copied_is_copied_again(tmp_path, index, monkeypatch):
     other = recipe_file(tmp_path, change=0.9)
     with monkeypatch.context() as patched:
-        patched.setattr("pipelines.migrate.switch", lambda *_: (_ for _ in ()).throw(StoreUnavailable("gone")))
+        patched.setattr("pipelines.filling.switch", lambda *_: (_ for _ in ()).throw(StoreUnavailable("gone")))
         with pytest.raises(StoreUnavailable):
             migrate(other_settings(index), other)
     fill(tmp_path / "index", recipe_file(tmp_path), "file:///c.mp4")

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -74,15 +75,30 @@ def spaces_of(location: IndexLocation) -> tuple[str, ...]:
 
 def left_behind(location: IndexLocation) -> tuple[str, ...]:
     """Spaces that are neither in use nor kept for going back to them."""
+    note = note_of(location)
+    known = {in_use(location).space, *((note.replaces,) if note is not None else ())}
+    return tuple(space for space in spaces_of(location) if space not in known)
+
+
+def note_of(location: IndexLocation) -> SpaceNote | None:
+    """What the space in use says of the switch that put it in use."""
     from transforms.index.open import open_reader
 
     reader = open_reader(location)
     try:
-        note = read_note(reader)
+        return read_note(reader)
     finally:
         reader.close()
-    known = {in_use(location).space, *((note.replaces,) if note is not None else ())}
-    return tuple(space for space in spaces_of(location) if space not in known)
+
+
+def drop_expired(location: IndexLocation, *, now: datetime | None = None) -> tuple[str, ...]:
+    """Delete the space before once the time for which it was kept is over; gives what was deleted."""
+    note = note_of(location)
+    moment = now or datetime.now(UTC)
+    if note is None or datetime.fromisoformat(note.keep_until) > moment or note.replaces not in spaces_of(location):
+        return ()
+    drop_space(location, note.replaces)
+    return (note.replaces,)
 
 
 def switch(location: IndexLocation, space: str, manifest: Mapping[str, Any]) -> None:
