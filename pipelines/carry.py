@@ -70,7 +70,7 @@ def carry_stored(
         for uri in uris:
             target.delete(points_of(uri))
         for entry in group:
-            clips = by_video[entry.uri]
+            clips = [_of_entry(point, entry) for point in by_video[entry.uri]]
             whole = whole_from(entry, clips)
             target.upsert(clips + ([whole] if whole is not None else []))
             written += len(clips)
@@ -87,6 +87,11 @@ def carry_stored(
             listener().segment_done(entry.duration_seconds, len(by_video[entry.uri]))
             listener().video_done()
     return written
+
+
+def _of_entry(point: ClipPoint, entry: LedgerEntry) -> ClipPoint:
+    """The clip with the metadata that its video has now."""
+    return ClipPoint(point.id, point.vectors, {**point.payload, "metadata": dict(entry.metadata)})
 
 
 def work_of(entries: Sequence[LedgerEntry]) -> list[Work]:

@@ -97,7 +97,7 @@ def seen_again(
         if "objects" in change.sections:
             payload.pop("objects", None)
             payload |= {"objects": [dict(found) for found in own.objects]} if own.objects else {}
-        payload["live"] = False
+        payload |= {"live": False, "metadata": dict(segment.video.metadata)}
         seen.append(ClipPoint(point.id, vectors, payload))
     return seen
 

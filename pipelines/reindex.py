@@ -51,6 +51,7 @@ def reindex_by_another_recipe(
                 f"{max(left, summary.videos_deferred)} videos are left to the next run with --recipe"
             )
             return summary
+        filling.run.finish(Plan())  # what was brought over, also where the corpus asked for nothing more
         checks = filling.checks((), _where_they_are_now(before, planned.plan))
         if failed := [check for check in checks if not check.passed]:
             raise SwitchRefused(

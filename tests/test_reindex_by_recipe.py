@@ -74,6 +74,20 @@ def test_nothing_is_embedded_in_full_before_the_budget_allowed_all_to_be_brought
     assert_equal_indexes(index, tmp_path / "anew")
 
 
+@pytest.mark.parametrize("choice", ["every:1s", "uniform:1"])
+def test_metadata_that_was_edited_meanwhile_reaches_the_clips(tmp_path, corpus, choice):
+    manifest, index = tmp_path / "list.csv", str(tmp_path / "index")
+    manifest.write_text("uri,title\ncorpus/red.mp4,first\n")
+    ingest(settings(index, manifest=manifest, recipe=recipe_file(tmp_path)))
+    manifest.write_text("uri,title\ncorpus/red.mp4,second\n")
+    other = recipe_file(tmp_path, choice=choice, position=0.9)
+    given = ["reindex", "--manifest", str(manifest), "--index", index, "--recipe", other]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == OK, done.stderr
+    held = points(index, CLIPS).values()
+    assert held and {point.payload["metadata"]["title"] for point in held} == {"second"}
+
+
 def test_the_recipe_of_the_index_needs_no_other_space(tmp_path, corpus, index):
     assert reindex(corpus, index, "--recipe", recipe_file(tmp_path)).exit_code == OK
     assert spaces_of(IndexLocation.parse(index)) == ("",)
