@@ -160,8 +160,9 @@ def same_as_anew(location: IndexLocation, recipe: Recipe, clips: int) -> float:
             assert twin.payload == point.payload, (twin.payload, point.payload)
             assert twin.vectors.keys() == point.vectors.keys()
             for name, vector in point.vectors.items():
-                if not isinstance(vector, SparseVector):
-                    least = min(least, float(np.sum(vector * twin.vectors[name], axis=-1).min()))
+                other = twin.vectors[name]
+                if not isinstance(vector, SparseVector) and not isinstance(other, SparseVector):
+                    least = min(least, float(np.sum(vector * other, axis=-1).min()))
     store.close()
     return least
 

@@ -212,7 +212,9 @@ def test_of_two_searchable_versions_the_one_that_the_ledger_names_stays(place):
 
 def test_the_only_searchable_version_is_kept_whatever_the_ledger_names(place):
     with place.change() as store:
-        write_entries(store, [replace(read_entry(store, place.a), content="C", live_content="C")])
+        entry = read_entry(store, place.a)
+        assert entry is not None
+        write_entries(store, [replace(entry, content="C", live_content="C")])
     assert place.found() == {"clips_fewer", "clips_unnamed", "whole_orphan"}
     assert fsck(place.location, repair=True).problems == ()
     entry = place.entry(place.a)
@@ -343,8 +345,9 @@ def test_the_corpus_is_compared_but_never_mended(place, tmp_path):
     corpus = tmp_path / "c"
     with place.change() as store:
         known = (corpus / "here.mp4").stat()
-        entries = [replace(read_entry(store, place.here), size_bytes=10, version=str(known.st_mtime_ns))]
-        write_entries(store, entries)
+        entry = read_entry(store, place.here)
+        assert entry is not None
+        write_entries(store, [replace(entry, size_bytes=10, version=str(known.st_mtime_ns))])
     assert place.found(corpus=[str(corpus)]) == set()
     os.utime(corpus / "here.mp4")
     (corpus / "here.mp4").write_bytes(b"y" * 11)

@@ -127,9 +127,13 @@ def test_new_fusion_weights_need_no_file_and_give_what_a_new_index_would(tmp_pat
 def test_only_the_vector_of_the_changed_encoder_is_made_again(tmp_path, corpus, index, monkeypatch):
     before = points(index, CLIPS, vectors=True)
     other = recipe_file(tmp_path, choice="uniform:1")
-    loaded = []
-    load = registry.loaded
-    monkeypatch.setattr("transforms.encode.loaded", lambda name, **more: loaded.append(name) or load(name, **more))
+    loaded: list[str] = []
+
+    def noted(name, **more):
+        loaded.append(name)
+        return registry.loaded(name, **more)
+
+    monkeypatch.setattr("transforms.encode.loaded", noted)
     done = migrate(settings(index), other)
     assert done.state == "switched"
     assert dict(done.vectors) == {"frame": "decode", "frames": "decode", "speech": "keep", "clip": "decode"}

@@ -58,7 +58,12 @@ def stored(recipe, uri, *, metadata=()):
         vectors = {"frames": unit(chance, 2, 384), "frame": unit(chance, 384)}
         points.append(ClipPoint(stable_id(uri, number), vectors, payload))
     fused = fusion_of(recipe).fuse([ClipParts.of_point(point) for point in points], recipe)
-    points = [replace(p, vectors={**p.vectors, "clip": clip}) for p, clip in zip(points, fused, strict=True)]
+    assert all(clip is not None for clip in fused)
+    points = [
+        replace(p, vectors={**p.vectors, "clip": clip})
+        for p, clip in zip(points, fused, strict=True)
+        if clip is not None
+    ]
     entry = LedgerEntry(uri, 1, "1", "committed", uri, recipe.fingerprint, live_content=uri, live_whole=True)
     prints = tuple(sorted(recipe.vector_fingerprints().items()))
     entry = replace(entry, clips=CLIPS, duration_seconds=8.0 * CLIPS, vectors=prints, metadata=metadata)
@@ -89,7 +94,8 @@ def held(location):
 
 
 def assert_as_made_anew(location, recipe, *uris):
-    wanted, entries = {}, {}
+    wanted: dict[str, ClipPoint] = {}
+    entries = {}
     for uri in uris:
         points, entries[uri] = stored(load_recipe(recipe), uri)
         wanted |= {point.id: point for point in points}

@@ -1,6 +1,7 @@
 """When a video became searchable is the time at which a reader found it, not that of its commit."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -54,9 +55,9 @@ def test_what_a_reader_does_not_find_is_not_called_searchable(place):  # noqa: F
 
 def test_an_index_without_a_log_keeps_the_times_of_its_commits(folder):  # noqa: F811
     with folder.change() as store:
-        from dataclasses import replace
-
-        write_entries(store, [replace(read_entry(store, folder.a), searchable_since="2020-01-01T00:00:00+00:00")])
+        entry = read_entry(store, folder.a)
+        assert entry is not None
+        write_entries(store, [replace(entry, searchable_since="2020-01-01T00:00:00+00:00")])
     note_searchable(folder.location, committed_before="2021-01-01T00:00:00+00:00")
     seen = read_log(folder.location)
     assert (seen[folder.a].at, seen[folder.a].proven) == ("2020-01-01T00:00:00+00:00", False)
