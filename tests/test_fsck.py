@@ -415,7 +415,7 @@ def test_the_command_tells_scripts_and_people_what_is_wrong(folder):
     index = str(folder.location.path)
     assert reelvec("fsck", "--index", index)[:2] == (0, "nothing is wrong\n")
     with folder.change() as store:
-        write(store, [broken(segment) for segment in segments("c")])
+        write(store, [broken(segment) for segment in segments("c", run=store.current_run())])
         store.upsert(result(segments("b")[0]).points)
     code, out, _ = reelvec("fsck", "--json", "--index", index)
     (problem,) = json.loads(out)["problems"]
@@ -483,7 +483,8 @@ def test_an_index_of_an_older_program_opens_and_lacks_nothing(folder):
     assert {video["clips"] for video in json.loads(reelvec("status", "--json", "--index", index)[1])["videos"]} == {6}
     folder.mended({"whole_stale"})  # the older entry does not say how long the video is
     with folder.change() as store:
-        write(store, [result(segment) for segment in segments(version="2", content="B")])
+        newer = segments(version="2", content="B", run=store.current_run())
+        write(store, [result(segment) for segment in newer])
     assert folder.entry(folder.a).live_content == "B" and folder.found() == set()
 
 

@@ -72,7 +72,6 @@ def _look(location: IndexLocation, corpus: Sequence[str], archive: Path | None) 
     problems = _stands(location)
     if any(problem.kind.startswith("alias") for problem in problems):
         return FsckReport(str(location), tuple(problems))
-    problems += spaces_compared(location)
     schema = _schema(location)
     writer, notes = holder(location), []
     if writer is not None:
@@ -83,6 +82,7 @@ def _look(location: IndexLocation, corpus: Sequence[str], archive: Path | None) 
     if any(problem.mend == "distrust_and_publish" for problem in problems):
         notes.append("no clip and no ledger entry could be looked at: searches cannot open what was published")
     else:
+        problems += spaces_compared(location)
         found = _read_twice(location, schema, busy=writer is not None)
         problems += found
         if writer is None:

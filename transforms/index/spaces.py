@@ -75,9 +75,10 @@ def spaces_of(location: IndexLocation) -> tuple[str, ...]:
 
 def left_behind(location: IndexLocation) -> tuple[str, ...]:
     """Spaces that are neither in use nor kept for going back to them."""
-    note = note_of(location)
-    known = {in_use(location).space, *((note.replaces,) if note is not None else ())}
-    return tuple(space for space in spaces_of(location) if space not in known)
+    used = in_use(location).space
+    others = tuple(space for space in spaces_of(location) if space != used)
+    note = note_of(location) if others else None
+    return tuple(space for space in others if note is None or space != note.replaces)
 
 
 def note_of(location: IndexLocation) -> SpaceNote | None:
