@@ -20,7 +20,7 @@ from pipelines.watch import GAP_SECONDS, LONGEST_PAUSE_SECONDS, pause_seconds, w
 from tests.test_ingest import Box, render
 from transforms import interrupt
 from transforms.encoders import registry
-from transforms.errors import IndexLocked, UsageError
+from transforms.errors import IndexLocked, Outage, UsageError
 from transforms.index.lock import holder, writing
 from transforms.plan import leave, plan_work
 from transforms.records import LedgerEntry, VideoRef
@@ -154,7 +154,7 @@ def test_a_failed_round_is_told_and_the_next_one_tries_again(box):
     away = box.corpus.with_name("unmounted")
     box.corpus.rename(away)
     first, second = next(rounds), next(rounds)
-    assert isinstance(first.error, UsageError) and "nothing to read" in str(second.error)
+    assert isinstance(first.error, Outage) and "mounted" in str(second.error)
     assert second.pause_seconds >= 2 * NO_TIME
     away.rename(box.corpus)
     back = next(rounds)
