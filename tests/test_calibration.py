@@ -169,7 +169,7 @@ def test_a_run_calibrates_what_it_changed_and_a_run_with_nothing_to_do_does_not(
     with Searcher(settings.index) as searcher:
         assert read_calibration(searcher.reader) is not None
         assert searcher.search("a cat")[0].fits is not None
-    monkeypatch.setattr("pipelines.ingest.calibrate", lambda *_: pytest.fail("there was nothing to do"))
+    monkeypatch.setattr("pipelines.confidence.calibrate", lambda *_: pytest.fail("there was nothing to do"))
     assert ingest(settings).videos_unchanged == 1
 
 
