@@ -34,7 +34,7 @@ def test_a_cause_is_the_message_without_what_is_the_videos_own():
     first = Reject("file:///c/a.mp4", "decode", "UnreadableVideo", "/c/a.mp4: broken at 3.5 s of 10, a.mp4", False)
     other = replace(first, uri="file:///d/bb.mkv", message="/d/bb.mkv: broken at 11 s of 7.25, bb.mkv")
     assert cause_of(first) == cause_of(other) == "VIDEO: broken at N s of N, VIDEO"
-    assert cause_of(replace(first, message="see /var/tmp/x9/y: 0xdead h264")) == "see PATH: N h264"
+    assert cause_of(replace(first, message="see /var/lib/x9/y: 0xdead h264")) == "see PATH: N h264"
 
 
 def test_rejects_of_one_cause_are_one_line_with_an_example(place):  # noqa: F811
