@@ -20,7 +20,7 @@ from transforms.index.store import Equals, Where
 from transforms.index.unpublished import mark_unpublished
 
 LIVE = Where((Equals("kind", "clip"), Equals("live", True)))
-VOLATILE = {"searchable_since"}
+VOLATILE = {"searchable_since", "run"}
 
 
 def render(path: Path, *, seconds: float = 2.0, colour: str = "red", sound: bool = True) -> Path:
