@@ -9,7 +9,7 @@ QUALITY := labelled.py order.py nothing_fits.py position.py clip_lookup.py pooli
 NO_BENCH := report.py corpora.py clip_points.py mixed_clips.py cut_films.py quality.py $(QUALITY)
 WORKERS := 2
 KILLS := 50
-COMMANDS := ingest reindex recipe
+COMMANDS := ingest reindex recipe migrate
 BEAM := $(shell sed -n 's/^apache-beam==//p' constraints.txt)
 
 help:  ## this list
@@ -30,7 +30,7 @@ check: setup  ## lint, types and import contract
 test: check  ## set up, check, and run every test (WORKERS=2 at a time)
 	python -m pytest -n $(WORKERS) --dist loadfile
 
-chaos: setup  ## SIGKILL at KILLS=50 random moments of COMMANDS="ingest reindex recipe"; SERVER=http://host:port for a server
+chaos: setup  ## SIGKILL at KILLS=50 random moments of COMMANDS="ingest reindex recipe migrate"; SERVER=http://host:port for a server
 	python -m tests.chaos --kills $(KILLS) $(if $(SERVER),--server $(SERVER)) $(COMMANDS)
 
 demo: setup  ## index the example videos and answer three questions

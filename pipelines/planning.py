@@ -40,7 +40,7 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
         settings.sources,
         manifest=settings.manifest,
         ignore=(rejects_path(location), runs_path(location)),
-        known={uri: (entry.size_bytes, entry.version) for uri, entry in ledger.items()},
+        known=ledger,
     )
     if settings.command == "dlq replay":
         listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))

@@ -306,7 +306,9 @@ def test_a_ledger_entry_comes_back_as_it_was_whatever_its_file_is_called(store: 
     ]
     ledger.write_entries(store, entries)
     store.flush()
-    assert ledger.read_entries(store) == {entry.uri: entry for entry in entries}
+    read = ledger.read_entries(store)
+    assert read == {entry.uri: entry for entry in entries}
+    assert len({id(entry.vectors) for entry in read.values()}) == 1  # what all have in common is held once
     assert ledger.read_entry(store, uris[4]) == entries[4]
     assert ledger.read_entry(store, "file:///nobody") is None
     assert ledger.read_some(store, [uris[1], "file:///nobody"]) == {uris[1]: entries[1]}

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transforms.errors import UsageError
+from transforms.records import LedgerEntry
 from transforms.source import INDEX_MARK, Listing, list_videos
 from transforms.uris import path_of_uri, uri_of_path
 
@@ -70,10 +72,11 @@ def test_what_a_file_is_shows_inside_and_only_a_promise_makes_it_expected(tmp_pa
 
 def test_a_file_that_is_known_and_unchanged_is_not_opened(tmp_path: Path) -> None:
     letter = write(tmp_path / "letter", TEXT)
-    version = (len(TEXT), str(letter.stat().st_mtime_ns))
-    known = list_videos([str(tmp_path)], known={uri_of_path(letter): version})
+    uri = uri_of_path(letter)
+    entry = LedgerEntry(uri, len(TEXT), str(letter.stat().st_mtime_ns), "committed")
+    known = list_videos([str(tmp_path)], known={uri: entry})
     assert listed(known, tmp_path) == ["letter"]
-    changed = list_videos([str(tmp_path)], known={uri_of_path(letter): (1, version[1])})
+    changed = list_videos([str(tmp_path)], known={uri: replace(entry, size_bytes=1)})
     assert listed(changed, tmp_path) == []
 
 

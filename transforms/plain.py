@@ -13,6 +13,8 @@ T = TypeVar("T", bound="DataclassInstance")
 
 Read = Callable[[Any], Any]
 
+_NOTHING: Mapping[str, dict[Any, Any]] = {}
+
 
 def to_plain(value: Any) -> Any:
     """Dataclasses become dicts, tuples become lists; everything else is itself."""
@@ -23,13 +25,19 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(kind: type[T], value: Mapping[str, Any]) -> T:
-    """What `to_plain` made, as the record that it was; fields that are missing take their defaults."""
+def from_plain(kind: type[T], value: Mapping[str, Any], *, common: Mapping[str, dict[Any, Any]] = _NOTHING) -> T:
+    """What `to_plain` made, as the record that it was; fields that are missing take their defaults.
+
+    Of the fields that `common` names each value is held once for all records, in the dict that it has for them.
+    """
     names, readers = _fields(kind)
     held = {name: value[name] for name in names if name in value}
     for name, read in readers:
         if held.get(name) is not None:
             held[name] = read(held[name])
+    for name, values in common.items():
+        if name in held:
+            held[name] = values.setdefault(held[name], held[name])
     return kind(**held)
 
 

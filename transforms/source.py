@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote_to_bytes
 from transforms.errors import UsageError
 from transforms.manifest import Metadata, read_manifest
 from transforms.media.sniff import MEDIA_SUFFIXES, looks_like_media
-from transforms.records import VideoRef
+from transforms.records import LedgerEntry, VideoRef
 from transforms.uris import is_local, path_of_uri, shown, uri_of_path
 
 #: A folder that holds this file is an index, not a part of the corpus.
@@ -81,12 +81,12 @@ def list_videos(
     *,
     manifest: Path | None = None,
     ignore: Collection[Path] = (),
-    known: Mapping[str, tuple[int, str]] | None = None,
+    known: Mapping[str, LedgerEntry] | None = None,
 ) -> Listing:
     """List paths, folders, globs and `file://` URIs, and the rows of a manifest.
 
-    `ignore` are paths that are never listed. Files of `known`, uri -> (size_bytes, version),
-    are not opened when both agree. Raises UsageError for a path that is not there, but for a folder of `known`: that
+    `ignore` are paths that are never listed. Files of `known`, by URI,
+    are not opened when size and version agree. Raises UsageError for a path that is not there, but for a folder of `known`: that
     one is a root which lists nothing.
     """
     listing = _Lister(frozenset(os.path.abspath(path) for path in ignore), known or {})
@@ -105,7 +105,7 @@ def list_videos(
 @dataclass(slots=True)
 class _Lister:
     ignore: frozenset[str]
-    known: Mapping[str, tuple[int, str]]
+    known: Mapping[str, LedgerEntry]
     videos: dict[str, VideoRef] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     roots: list[Root] = field(default_factory=list)
@@ -191,7 +191,7 @@ class _Lister:
             return
         expected = os.path.splitext(path)[1].lower() in MEDIA_SUFFIXES
         video = _video(uri, found, origin=origin, expected=expected)
-        if expected or self.known.get(uri) == (video.size_bytes, video.version) or self._may_be_media(path):
+        if expected or _is_known(video, self.known.get(uri)) or self._may_be_media(path):
             self._add_video(video)
         else:
             self.skipped.add(uri)
@@ -279,6 +279,10 @@ def _video(
     uri: str, found: os.stat_result, *, expected: bool = True, origin: str = "", metadata: Metadata = ()
 ) -> VideoRef:
     return VideoRef(uri, found.st_size, str(found.st_mtime_ns), expected, origin, metadata)
+
+
+def _is_known(video: VideoRef, entry: LedgerEntry | None) -> bool:
+    return entry is not None and (entry.size_bytes, entry.version) == (video.size_bytes, video.version)
 
 
 def _local_path(source: str) -> str:

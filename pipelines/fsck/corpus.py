@@ -21,8 +21,7 @@ def corpus_compared(
 
     A file whose size or time differs is hashed: one that was only touched has not changed.
     """
-    known = {uri: (entry.size_bytes, entry.version) for uri, entry in entries.items()}
-    listing = list_videos(sources, ignore=(rejects_path(location),), known=known)
+    listing = list_videos(sources, ignore=(rejects_path(location),), known=entries)
     for sentence in listing.problems:
         yield Problem("corpus_unreadable", "", sentence, "see that it can be read, and look again")
     for video in listing.videos:
