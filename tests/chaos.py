@@ -153,7 +153,8 @@ def storm(
         command = commands[number % len(commands)]
         other = command in ("recipe", "migrate")
         recipe = recipes[(number + 1) % len(recipes)] if other else ""  # "": that of the index
-        happened = ", ".join(change(corpus, chance) for _ in range(3))
+        changes = 0 if command == "migrate" else 3  # what it has to decode must still be there
+        happened = ", ".join(change(corpus, chance) for _ in range(changes)) or "nothing"
         process = start(command, corpus, index, recipe)
         after_seconds, was = chance.uniform(0.2, 1.0) * usual_seconds, "ended before"
         try:

@@ -85,9 +85,8 @@ def list_videos(
 ) -> Listing:
     """List paths, folders, globs and `file://` URIs, and the rows of a manifest.
 
-    `ignore` are paths that are never listed. Files of `known`, by URI,
-    are not opened when size and version agree. Raises UsageError for a path that is not there, but for a folder of `known`: that
-    one is a root which lists nothing.
+    `ignore` are paths that are never listed. Files of `known`, by URI, are not opened when size and version agree.
+    Raises UsageError for a path that is not there, but for a folder of `known`: that one is a root which lists nothing.
     """
     listing = _Lister(frozenset(os.path.abspath(path) for path in ignore), known or {})
     for source in sources:
