@@ -1,7 +1,7 @@
 """The command line. Results go to standard output, everything else to standard error.
 
 Exit codes: 0 all that could be done was done; 1 outage; 2 wrong usage; 3 what was asked of the outcome is not
-met (rejects with `--fail-on-reject`, a `--gate`); 4 the index is being written by another process; 10 there is work to
+met (rejects with `--fail-on-reject`, a `--gate`, a check before a switch); 4 the index is being written by another process; 10 there is work to
 do (`plan`); 130 interrupted.
 """
 
@@ -30,6 +30,7 @@ from pipelines.cli_options import (
     LOCKED,
     OK,
     OUTAGE,
+    REJECTS,
     USAGE,
     Index,
     Json,
@@ -43,7 +44,7 @@ from pipelines.cli_report import report
 from pipelines.cli_search import search
 from pipelines.cli_train import train_fusion_command
 from pipelines.cli_watch import watch_command
-from transforms.errors import IndexLocked, ReelvecError, UsageError
+from transforms.errors import IndexLocked, ReelvecError, SwitchRefused, UsageError
 
 if TYPE_CHECKING:
     pass
@@ -81,6 +82,8 @@ def exit_code_of(error: BaseException) -> int:
         return INTERRUPTED
     if isinstance(error, IndexLocked):
         return LOCKED
+    if isinstance(error, SwitchRefused):
+        return REJECTS
     return USAGE if isinstance(error, UsageError) else OUTAGE
 
 

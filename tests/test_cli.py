@@ -21,6 +21,7 @@ from transforms.errors import (
     MissingWeights,
     RecipeMismatch,
     StoreUnavailable,
+    SwitchRefused,
     UsageError,
 )
 from transforms.index.location import IndexLocation
@@ -56,6 +57,7 @@ def start(*args: str, **options: Any) -> "subprocess.Popen[str]":
         (DiskFull("x"), 1),
         (BadVectors("x"), 1),
         (IndexLocked("x"), 4),
+        (SwitchRefused("x"), 3),
         (KeyboardInterrupt(), 130),
         (ZeroDivisionError("x"), 1),
     ],

@@ -1,11 +1,13 @@
 """A change of recipe: filled beside what is in use, checked, switched in one step, and taken back."""
 
+import errno
 import json
 import shutil
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -232,6 +234,16 @@ def test_the_space_before_goes_when_its_time_is_over(tmp_path, index, corpus):
         roll_back(location, wait=False)
     assert ingest(settings(index, corpus)).videos_unchanged == 4
     assert status(location).totals["clips"] == len(points(index, CLIPS))
+
+
+def test_a_space_that_cannot_be_deleted_is_told(tmp_path, index, monkeypatch):
+    location = IndexLocation.parse(index)
+    migrate(settings(index), recipe_file(tmp_path, position=0.9))
+    held = PermissionError(errno.EPERM, "Operation not permitted", "segment")
+    monkeypatch.setattr(shutil, "rmtree", Mock(side_effect=held))  # root may delete anything
+    with pytest.raises(StoreUnavailable, match="segment: Operation not permitted"):
+        drop_expired(location, now=datetime.now(UTC) + timedelta(days=8))
+    assert (location.path / "live").exists()
 
 
 def test_there_and_back_again_reuses_the_folder_of_the_index(tmp_path, index, corpus):

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from transforms.errors import StoreUnavailable
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import MANIFEST, read_manifest, redirect_of, write_atomically
 from transforms.index.store import Reader, VectorStore
@@ -117,7 +118,10 @@ def switch(location: IndexLocation, space: str, manifest: Mapping[str, Any]) -> 
 
 
 def drop_space(location: IndexLocation, space: str) -> None:
-    """Delete a space that is not in use, and what it holds; one that is gone already is fine."""
+    """Delete a space that is not in use, and what it holds; one that is gone already is fine.
+
+    Raises StoreUnavailable for what cannot be deleted.
+    """
     if location.kind == "server":
         from transforms.index.server import drop_collection
 
@@ -126,12 +130,26 @@ def drop_space(location: IndexLocation, space: str) -> None:
     if home_of(location).space == space:
         raise ValueError(f"the space in use is not dropped: {location}, space={space!r}")
     if space:
-        shutil.rmtree(Path(location.folder, space), ignore_errors=True)
+        _remove(Path(location.folder, space))
         return
-    for name in ("CURRENT", "UNPUBLISHED"):
-        Path(location.folder, name).unlink(missing_ok=True)
-    for name in ("live", "published"):
-        shutil.rmtree(Path(location.folder, name), ignore_errors=True)
+    for name in ("CURRENT", "UNPUBLISHED", "live", "published"):
+        _remove(Path(location.folder, name))
+
+
+def _remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it; what is gone already is fine."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except FileNotFoundError:  # somebody else deletes it too
+        return
+    except OSError as error:
+        raise StoreUnavailable(
+            f"a space that is no longer used cannot be deleted, so its disk is not free: {error.filename}: "
+            f"{error.strerror}; give this user the right to delete it, and run again"
+        ) from error
 
 
 def read_note(reader: Reader) -> SpaceNote | None:
