@@ -1,8 +1,8 @@
 """The command line. Results go to standard output, everything else to standard error.
 
-Exit codes: 0 all that could be done was done; 1 outage; 2 wrong usage; 3 what was asked of the outcome is not
-met (rejects with `--fail-on-reject`, a `--gate`, a check before a switch); 4 the index is being written by another process; 10 there is work to
-do (`plan`); 130 interrupted.
+Exit codes: 0 all that could be done was done; 1 outage; 2 wrong usage; 3 what was asked of the outcome is not met
+(rejects with `--fail-on-reject`, a `--gate`, a check before a switch); 4 the index is being written by another
+process; 10 there is work to do (`plan`); 130 interrupted.
 """
 
 import importlib.metadata
