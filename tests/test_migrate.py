@@ -9,15 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
-import numpy as np
 import pytest
 
 from pipelines import carry
 from pipelines.ingest import ingest
 from pipelines.migrate import migrate, plan_migration, roll_back
 from pipelines.search import Searcher
-from pipelines.settings import IngestSettings
 from pipelines.status import status
+from tests.cheap_index import CHEAP, CLIPS, Template, assert_equal_indexes, points, recipe_file, settings
 from tests.test_ingest import render
 from transforms.encoders import registry
 from transforms.errors import IndexFormatError, IndexLocked, Outage, RecipeMismatch, StoreUnavailable, UsageError
@@ -27,93 +26,37 @@ from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
 from transforms.index.open import open_reader, read_schema
 from transforms.index.spaces import drop_expired, home_of, spaces_of
-from transforms.index.store import Equals, Where
 from transforms.recipe import load_recipe
-from transforms.records import SparseVector
 
-CHEAP = """name = "cheap"
-[segment]
-clip_seconds = {clip}
-segment_seconds = 8.0
-[frames]
-choice = "{choice}"
-encoder = "conse:tf_efficientnet_lite2"
-[sound]
-encoder = "mfcc:statistics"
-[fusion]
-frame = 1.0
-change = {change}
-position = {position}
-"""
 SPEECH = """
 [speech]
 encoder = "faster-whisper:tiny.en"
 [text]
 encoder = "sentence-transformers:all-MiniLM-L6-v2"
 """
-POINTS = Where()
-CLIPS = Where((Equals("kind", "clip"),))
 
 
-def recipe_file(folder: Path, *, clip=2.0, choice="every:1s", change=0.4, position=0.4, text="") -> str:
-    path = folder / f"{abs(hash((clip, choice, change, position, text)))}.toml"
-    path.write_text((text or CHEAP).format(clip=clip, choice=choice, change=change, position=position))
-    return str(path)
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    folder = tmp_path / "corpus"
+def films(folder):
     render(folder / "red.mp4", seconds=5)
     render(folder / "blue.mp4", colour="blue", seconds=11)
     render(folder / "mute.mp4", colour="green", seconds=3, sound=False)
     (folder / "broken.mp4").write_bytes(b"\x00" * 3000)
     shutil.copy(folder / "red.mp4", folder / "copy of red.mp4")
-    return folder
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return Template(tmp_path_factory.mktemp("template"), films)
 
 
 @pytest.fixture
-def index(tmp_path, corpus):
-    folder = str(tmp_path / "index")
-    ingest(settings(folder, corpus, recipe=recipe_file(tmp_path)))
-    return folder
+def corpus(template):
+    return template.corpus_anew()
 
 
-def settings(index, *sources, **more):
-    return IngestSettings(sources=tuple(map(str, sources)), index=str(index), **more)
-
-
-def points(index, where=POINTS, **options):
-    reader = open_reader(IndexLocation.parse(str(index)))
-    try:
-        return {point.id: point for point in reader.scroll(where, **options)}
-    finally:
-        reader.close()
-
-
-def alike(one, other):
-    """Whether two named vectors point the same way."""
-    if isinstance(one, SparseVector):
-        return np.array_equal(one.indices, other.indices) and np.allclose(one.values, other.values)
-    return one.shape == other.shape and np.all(np.sum(one * other, axis=-1) > 0.9999)
-
-
-def assert_equal_indexes(one, other):
-    """The same ids, payloads (time stamps apart) and vectors."""
-    volatile = ("searchable_since", "switched_at", "run")
-    first, second = (points(index, vectors=True) for index in (one, other))
-    kept = [
-        {id_: point for id_, point in held.items() if point.payload["kind"] not in ("space", "calibration", "run")}
-        for held in (first, second)
-    ]
-    assert kept[0].keys() == kept[1].keys()
-    for id_, point in kept[0].items():
-        twin = kept[1][id_]
-        plain = [{k: v for k, v in p.payload.items() if k not in volatile} for p in (point, twin)]
-        assert plain[0] == plain[1]
-        assert point.vectors.keys() == twin.vectors.keys()
-        for name, vector in point.vectors.items():
-            assert alike(vector, twin.vectors[name]), (name, point.payload)
+@pytest.fixture
+def index(tmp_path, template, corpus):
+    return template.index_in(tmp_path)
 
 
 def test_new_fusion_weights_need_no_file_and_give_what_a_new_index_would(tmp_path, corpus, index):

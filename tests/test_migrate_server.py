@@ -22,9 +22,9 @@ from pipelines.ingest import ingest
 from pipelines.migrate import abandon, migrate, plan_migration, roll_back
 from pipelines.search import Searcher
 from pipelines.status import status
+from tests.cheap_index import CLIPS, assert_equal_indexes, points, settings
 from tests.test_ingest import render
 from tests.test_lease import SHORT
-from tests.test_migrate import CLIPS, assert_equal_indexes, points, settings
 from transforms.errors import Outage, StoreUnavailable, UsageError
 from transforms.index import lease, retry
 from transforms.index.location import IndexLocation

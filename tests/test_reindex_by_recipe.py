@@ -9,28 +9,33 @@ from typer.testing import CliRunner
 from pipelines.cli import app
 from pipelines.cli_options import OK, OUTAGE
 from pipelines.ingest import ingest
+from tests.cheap_index import CLIPS, Template, assert_equal_indexes, points, recipe_file, settings
 from tests.test_ingest import render
-from tests.test_migrate import CLIPS, assert_equal_indexes, points, recipe_file, settings
 from transforms.index.location import IndexLocation
 from transforms.index.open import read_schema
 from transforms.index.spaces import left_behind, spaces_of
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    folder = tmp_path / "corpus"
+def films(folder):
     render(folder / "red.mp4", seconds=5)
     render(folder / "blue.mp4", colour="blue", seconds=3)
     render(folder / "green.mp4", colour="green", seconds=3, sound=False)
     (folder / "broken.mp4").write_bytes(b"\x00" * 3000)
-    return folder
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return Template(tmp_path_factory.mktemp("template"), films)
 
 
 @pytest.fixture
-def index(tmp_path, corpus):
-    folder = str(tmp_path / "index")
-    ingest(settings(folder, corpus, recipe=recipe_file(tmp_path)))
-    return folder
+def corpus(template):
+    return template.corpus_anew()
+
+
+@pytest.fixture
+def index(tmp_path, template, corpus):
+    return template.index_in(tmp_path)
 
 
 def reindex(corpus, index, *more):

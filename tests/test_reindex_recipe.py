@@ -12,26 +12,31 @@ from pipelines.cli_options import OK, USAGE
 from pipelines.fsck.run import fsck
 from pipelines.ingest import ingest
 from pipelines.migrate import migrate, roll_back
+from tests.cheap_index import CLIPS, Template, assert_equal_indexes, points, recipe_file, settings
 from tests.test_ingest import render
-from tests.test_migrate import CLIPS, assert_equal_indexes, points, recipe_file, settings
 from transforms.index.location import IndexLocation
 from transforms.index.spaces import home_of, spaces_of
 from transforms.uris import uri_of_path
 
 
-@pytest.fixture
-def corpus(tmp_path):
-    folder = tmp_path / "corpus"
+def films(folder):
     render(folder / "red.mp4", seconds=4)
     render(folder / "blue.mp4", colour="blue", seconds=3)
-    return folder
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    return Template(tmp_path_factory.mktemp("template"), films)
 
 
 @pytest.fixture
-def index(tmp_path, corpus):
-    folder = str(tmp_path / "index")
-    ingest(settings(folder, corpus, recipe=recipe_file(tmp_path)))
-    return folder
+def corpus(template):
+    return template.corpus_anew()
+
+
+@pytest.fixture
+def index(tmp_path, template, corpus):
+    return template.index_in(tmp_path)
 
 
 def call(*args):
