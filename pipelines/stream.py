@@ -16,7 +16,7 @@ from pipelines.settings import IngestSettings
 from pipelines.stream_batch import Applied, Named, apply_events, letter
 from pipelines.watch import Stop, pause_seconds
 from transforms import heap, interrupt, progress
-from transforms.errors import ForbiddenUri, IndexLocked, IngestError, MalformedEvent, Outage, VideoChanged
+from transforms.errors import ForbiddenUri, IndexLocked, MalformedEvent, Outage, VideoChanged
 from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
 from transforms.index.spaces import drop_expired, spaces_of
