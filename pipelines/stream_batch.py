@@ -76,6 +76,7 @@ def apply_events(
     if changes:
         mark_unpublished(run.location)
     applied.clips = run.embed(plan.to_embed) if plan.to_embed and not interrupt.stopping() else 0
+    store = run.store  # workers in other processes had the one before
     write_entries(store, plan.updated)
     for entry in plan.relabelled:
         relabel(store, entry)
