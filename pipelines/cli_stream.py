@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 def stream_command(
+    beam: Annotated[list[str] | None, typer.Argument(help="Options of Beam, behind --.", metavar="-- OPTIONS")] = None,
     index: Index = DEFAULT_INDEX,
     kafka: Annotated[str | None, typer.Option(help="Brokers, host:port[,host:port].", metavar="BROKERS")] = None,
     topic: Annotated[str | None, typer.Option(help="The topic of --kafka.")] = None,
@@ -67,6 +68,9 @@ def stream_command(
     max_delete: Annotated[
         str | None, typer.Option(help="Most videos that may go from --folder at once: a share or a number.")
     ] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="Which engine runs each batch: local, prism, flink, portable.", metavar="NAME")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Keep an index true by events: a file came, changed or went. Models stay loaded.
@@ -98,6 +102,7 @@ def stream_command(
             "device": device,
             "max_delete": max_delete,
             "publish_every_seconds": 5.0,
+            "beam_options": _engine(runner, beam or ()),
             "command": "stream",
         }
     )
@@ -130,6 +135,16 @@ def stream_command(
         say(f"the stream ended: {said or 'no events'}")
         if stop.signum == signal.SIGINT:
             raise typer.Exit(INTERRUPTED)
+
+
+def _engine(runner: str | None, options: Sequence[str]) -> tuple[str, ...] | None:
+    """The options of a batch's pipeline; None in this process."""
+    if runner is None and not options:
+        return None
+    from pipelines.engines import beam_options, runner_name
+
+    name = runner_name(runner or "local")
+    return tuple(beam_options(name, options)) if options or name != "local" else None
 
 
 def _kafka(brokers: str, topic: str | None, group: str | None, options: Path | None) -> "EventSource":
