@@ -89,11 +89,11 @@ def searchable(index: IndexLocation, path: Path) -> bool:
         reader.close()
 
 
-def time_events(broker: Broker, folder: Path, files: int, every_seconds: float) -> None:
+def time_events(broker: Broker, folder: Path, files: int, every_seconds: float, runner: str) -> None:
     """Files come one at a time, each with its event; how long until a search finds it."""
     topic, index, took = broker.topic("latency"), IndexLocation.parse(str(folder / "index")), []
     sender = _sender(broker)
-    with streaming(broker, topic, folder):
+    with streaming(broker, topic, folder, "--runner", runner):
         for number in range(files + 1):
             path = tone(folder / f"l{number}.wav", number)
             began = time.monotonic()
@@ -181,6 +181,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--latencies", type=int, default=40, help="files that come one at a time")
     parser.add_argument("--every", type=float, default=0.5, help="seconds from one of them to the next, at least")
+    parser.add_argument("--runner", default="local", help="that their batches run on: local or prism")
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--files", type=int, default=1000, help="that these events are about")
     parser.add_argument("--json", action="store_true")
@@ -196,7 +197,7 @@ if __name__ == "__main__":
                 (here / part).mkdir()
                 (here / part / "sounds.toml").write_text(RECIPE)
             if chosen.latencies:
-                time_events(broker, here / "one", chosen.latencies, chosen.every)
+                time_events(broker, here / "one", chosen.latencies, chosen.every, chosen.runner)
             if chosen.events:
                 marks = [mark for mark in (1000, chosen.events) if mark <= chosen.events]
                 many_events(broker, here / "many", chosen.events, chosen.files, marks)

@@ -126,11 +126,14 @@ def stream_command(
             tell=say,
         )
     total: Counter[str] = Counter()
+    problem = ""
     with stopped_by_signals() as stop:
         for one in stream(settings, source, how=how, stop=stop, listen=LineProgress):
             total["events"] += one.events if one.error is None else 0
             total.update(one.counts)
-            _tell(one, as_json=as_json)
+            if not problem or problem != str(one.error):  # the same thing is said once
+                _tell(one, as_json=as_json)
+            problem = str(one.error) if one.error is not None else ""
         said = ", ".join(f"{count} {name}" for name, count in total.items() if count)
         say(f"the stream ended: {said or 'no events'}")
         if stop.signum == signal.SIGINT:

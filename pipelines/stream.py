@@ -57,7 +57,7 @@ class Batch:
     """One batch: what became of its events, or why it failed; then all of them come again."""
 
     number: int
-    events: int = 0
+    events: int = 0  # new ones: what is tried again was counted before
     counts: Counter[str] = field(default_factory=Counter)
     clips: int = 0
     waiting: int = 0  # events that are tried again later
@@ -123,7 +123,7 @@ class Inbox:
         self._held += [_Held(event, opened) for event in events]
 
     def batch(self) -> tuple[dict[str, Named], list[Reject], int]:
-        """The newest event of each video that is due, the dead letters, and how many events that makes."""
+        """The newest event of each video that is due, the dead letters, and how many events are new among all."""
         newest: dict[str, _Held] = {}
         due = list(self._due())
         for held in due:
@@ -135,7 +135,9 @@ class Inbox:
             for uri, held in newest.items()
         }
         self._in_hand = due, newest, list(self._letters)
-        return named, [one for one, _ in self._letters], len(due) + len(self._letters)
+        letters = [one for one, _ in self._letters]
+        new = sum(not held.tries for held in due) + sum(one.error != VideoChanged.__name__ for one in letters)
+        return named, letters, new
 
     def settle(self, applied: Applied) -> None:
         """Take what the last batch did off the inbox, and put off what is tried again."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pipelines.ingest import CorpusRun
 from pipelines.planning import plan_named
 from pipelines.rejects import update_rejects
-from pipelines.searchable import note_some, prove_committed
+from pipelines.searchable import note_searchable, note_some, prove_committed
 from pipelines.summary import outcome
 from transforms import interrupt, progress
 from transforms.errors import ForbiddenUri, IngestError, MissingFile
@@ -65,6 +65,7 @@ def apply_events(
     """
     applied, store = Applied(), run.store
     places.check_mounted()
+    unpublished = is_unpublished(run.location)  # by a process that was killed
     commit_leftovers(store)
     if run.turn.after_crash:
         sweep_unvouched(store)
@@ -98,10 +99,10 @@ def apply_events(
     removed = [stone.uri for stone in stones if stone.uri in ledger and ledger[stone.uri].state != "deleted"]
     applied.counts["removed"] += len(removed)
     applied.counts["dead letters"] += len(letters)
-    if changes or is_unpublished(run.location):
+    if changes or unpublished:
         seen = [video.uri for video in taken_up if video.uri not in applied.again]
         came_or_left = [*seen, *(uri for uri in removed if ledger[uri].live_content)]
-        _publish(run, came_or_left, calibrate=calibrate, optimize=optimize)
+        _publish(run, None if unpublished else came_or_left, calibrate=calibrate, optimize=optimize)
     if letters or any(entry.rejects for entry in (*ledger.values(), *after.values())):
         uris = {*named, *(one.uri for one in letters)}
         update_rejects(run.location, uris, after.values())
@@ -190,17 +191,20 @@ def _settle(
             applied.counts[done] += 1
 
 
-def _publish(run: CorpusRun, uris: Collection[str], *, calibrate: bool, optimize: bool) -> None:
-    """Show readers what was done, and prove that they find it. `uris` came or left."""
+def _publish(run: CorpusRun, uris: Collection[str] | None, *, calibrate: bool, optimize: bool) -> None:
+    """Show readers what was done, and prove that they find it. `uris` came or left; None: whatever did."""
     store, location = run.store, run.location
     commit_leftovers(store)
-    sweep(store, uris)
+    sweep(store, uris or ())
     if calibrate:
         run.calibrate()
     store.flush()
     publish(location, store, optimize=False)  # what is there can be found now
     mark_published(location)
-    missed = note_some(location, uris) if location.kind == "edge" else prove_committed(location, uris)
+    if location.kind == "server":
+        missed = prove_committed(location, uris or ())
+    else:
+        missed = note_searchable(location) if uris is None else note_some(location, uris)
     for entry in missed:
         progress.listener().message(f"committed, and yet no search finds it; `reelvec fsck` says more: {entry.uri}")
     if optimize and not interrupt.requested():

@@ -188,11 +188,13 @@ def test_what_is_no_event_becomes_a_dead_letter_and_the_stream_goes_on(here):
 
 def test_a_file_that_comes_after_its_event_is_waited_for(here):
     queue = Queue(event("create", here.path("a")))
-    late = threading.Timer(0.5, here.put, ("a", "AA"))
-    late.start()
-    batches = here.follow(queue, wait_seconds=0.3, tries=6)
-    assert len(batches) > 1 and batches[0].waiting == 1 and queue.left == 0
-    assert (batches[-1].counts["indexed"], here.names()) == (1, "a")
+    how = StreamSettings(wait_seconds=0.1, tries=9, idle_seconds=0.0)
+    running = stream(here.stream_settings(), queue, how=how, stop=threading.Event())
+    first = next(running)
+    assert (first.waiting, first.counts["indexed"], queue.left) == (1, 0, 1)
+    here.put("a", "AA")
+    (second,) = running
+    assert (second.counts["indexed"], here.names(), queue.left) == (1, "a", 0)
 
 
 def test_a_file_that_never_comes_becomes_a_dead_letter_and_is_taken_up_when_a_new_event_finds_it(here):

@@ -22,7 +22,7 @@ from transforms.stream.pubsub import PubSubSource
 def server(monkeypatch):
     made = PubSubServer()
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", made.address)
-    monkeypatch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")
+    monkeypatch.setattr(transforms.stream.pubsub, "_PULL_SECONDS", 0.2)
     yield made
     made.stop()
 
@@ -79,11 +79,11 @@ def test_what_is_not_done_is_delivered_again_at_once_after_a_close(server):
 
 def test_a_message_stays_ours_while_a_batch_works(server, monkeypatch):
     monkeypatch.setattr(transforms.stream.pubsub, "_EVERY_SECONDS", 0.2)
-    monkeypatch.setattr(transforms.stream.pubsub, "_LEASE_SECONDS", 1)
+    monkeypatch.setattr(transforms.stream.pubsub, "_LEASE_SECONDS", 3)
     server.publish(b"x")
     source, other = opened(), opened()
     held = source.take(10, 2.0)
-    time.sleep(1.6)
+    time.sleep(3.5)
     assert not other.take(10, 0.3)
     source.done(held)
     assert server.left == 0

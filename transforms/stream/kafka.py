@@ -22,10 +22,13 @@ _LONGEST_BATCH_MSEC = 86_400_000
 _TOGETHER_SECONDS = 0.05
 _CONNECT_SECONDS = 15.0
 
-DEFAULTS: Mapping[str, Any] = {
-    "enable.auto.commit": True,  # of what was stored, every second
+#: Offsets are stored when messages are done, not when they are read, and what was stored is committed every second.
+_FIXED: Mapping[str, Any] = {
+    "enable.auto.commit": True,
     "auto.commit.interval.ms": 1000,
-    "enable.auto.offset.store": False,  # stored when it is done, not when it is read
+    "enable.auto.offset.store": False,
+}
+DEFAULTS: Mapping[str, Any] = {
     "auto.offset.reset": "earliest",
     "max.poll.interval.ms": _LONGEST_BATCH_MSEC,
     # Read ahead of a batch at most; librdkafka's own limit is 64 MB a partition.
@@ -61,6 +64,7 @@ class KafkaSource:
         wanted = {
             **DEFAULTS,
             **self._options,
+            **_FIXED,
             "bootstrap.servers": self._brokers,
             "group.id": self._group,
             "error_cb": self._went_wrong,
@@ -125,7 +129,7 @@ class KafkaSource:
             self._tell("Kafka answers again")
         partition, offset = int(message.partition() or 0), int(message.offset() or 0)
         self._offsets[partition].take(offset)
-        headers = {name: _text(value) for name, value in message.headers() or ()}
+        headers = {str(header[0]): _text(header[1]) for header in message.headers() or ()}
         value = message.value()
         data = value if isinstance(value, bytes) else str(value or "").encode()
         return Message(f"{self.name}/{partition}/{offset}", data, headers, (partition, offset))

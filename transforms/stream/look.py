@@ -58,7 +58,7 @@ def mapping(text: str) -> tuple[str, Path]:
         raise UsageError(f"--map is the beginning of URIs and a folder, like gs://bucket/=/mnt/bucket: {text!r}")
     if not Path(folder).is_dir():
         raise UsageError(f"--map leads to no folder: {folder!r}")
-    return prefix, Path(folder).absolute()
+    return prefix.rstrip("/") + "/", Path(folder).absolute()
 
 
 def look(uri: str, *, origin: str, metadata: Sequence[tuple[str, Scalar]], event: str) -> VideoRef | None:

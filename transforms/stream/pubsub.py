@@ -14,6 +14,8 @@ from transforms.stream.messages import Message
 #: How long a message is ours from the last time that we said so, and how often we say so.
 _LEASE_SECONDS, _EVERY_SECONDS = 60, 20.0
 _IDS_A_CALL = 1000
+#: A pull that ends before its answer comes keeps messages from everybody until their deadline.
+_PULL_SECONDS = 3.0
 _CALL_SECONDS = 20.0
 _SUBSCRIPTION = re.compile(r"projects/[^/\s]+/subscriptions/[^/\s]+")
 
@@ -58,7 +60,10 @@ class PubSubSource:
         self._acknowledge()
         try:
             answer = self._client.pull(
-                subscription=self._subscription, max_messages=min(most, _IDS_A_CALL), timeout=wait_seconds, retry=None
+                subscription=self._subscription,
+                max_messages=min(most, _IDS_A_CALL),
+                timeout=max(wait_seconds, _PULL_SECONDS),
+                retry=None,
             )
         except exceptions.DeadlineExceeded:
             return []
