@@ -131,7 +131,8 @@ def many_events(broker: Broker, folder: Path, events: int, files: int, marks: Se
     sender.flush(60)
     began = time.monotonic()
     with streaming(broker, topic, folder, "--end-when-idle", "5s", "--retry", "1s", "--tries", "4") as process:
-        done, told, left = 0, {}, list(marks)
+        told: dict[str, float] = {}
+        left = list(marks)
         for batch in _batches(process.stdout):
             for name, count in batch.items():
                 told[name] = told.get(name, 0) + count

@@ -83,8 +83,8 @@ class Stream(World):
     sources = ()
 
     def follow(self, source, *, stop=None, max_failures=1, **how):
-        how = StreamSettings(**{"wait_seconds": 0.0, "idle_seconds": 0.0, "max_failures": max_failures, **how})
-        return list(stream(self.stream_settings(), source, how=how, stop=stop or threading.Event()))
+        given = StreamSettings(**{"wait_seconds": 0.0, "idle_seconds": 0.0, "max_failures": max_failures, **how})
+        return list(stream(self.stream_settings(), source, how=given, stop=stop or threading.Event()))
 
     def stream_settings(self):
         return replace_settings(self.settings("index"), command="stream", sources=())
@@ -434,7 +434,7 @@ def without_origin(points):
 
 
 @settings(
-    max_examples=max(8, EXAMPLES // 3),
+    max_examples=max(5, EXAMPLES // 4),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 @given(history=histories, counted=st.booleans(), repeats=st.integers(0, 4), seed=st.integers(0, 99))

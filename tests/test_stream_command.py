@@ -99,7 +99,8 @@ def looks(source):
 
 
 def test_a_folder_that_shows_nothing_any_more_is_not_believed(tmp_path):
-    said, corpus = [], tmp_path / "c"
+    said: list[str] = []
+    corpus = tmp_path / "c"
     corpus.mkdir()
     files = [corpus / f"{number:02d}.wav" for number in range(30)]
     for path in files:

@@ -92,7 +92,7 @@ def test_a_message_stays_ours_while_a_batch_works(server, monkeypatch):
 
 
 def test_a_service_that_goes_away_is_waited_for_and_told_what_was_done_meanwhile(server):
-    said = []
+    said: list[str] = []
     server.publish(b"x")
     source = opened(said)
     held = source.take(10, 2.0)
