@@ -1,7 +1,7 @@
 # `make` alone says what each target does. Everything lives in .venv, .tools and build.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test chaos demo bench bench-quality examples sound-model prism clean
+.PHONY: help setup check test chaos demo bench bench-quality examples sound-model prism kafka clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
@@ -50,6 +50,9 @@ sound-model: setup  ## train the sound model again and print what its card pins 
 
 prism:  ## build Beam's Prism runner into .tools/bin (needs Go)
 	@bash scripts/prism.sh $(BEAM)
+
+kafka:  ## fetch a real Kafka broker into .tools/kafka for the tests of streams (needs Maven and Java)
+	@bash scripts/kafka.sh
 
 clean:  ## remove what make made, .venv too
 	rm -rf .venv .tools build dist *.egg-info demo.reelvec .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

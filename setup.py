@@ -45,6 +45,8 @@ EXTRAS = {
     "services": ["cohere>=7.3", "google-genai>=3.4", "openai>=3.52", "pillow>=11", "twelvelabs>=1.3.6"],
     "buckets": ["gcsfs>=2025.9", "s3fs>=2025.9"],
     "server": ["qdrant-client>=1.16"],
+    "kafka": ["confluent-kafka>=2.6"],
+    "pubsub": ["google-cloud-pubsub>=2.26"],
     "report": ["jinja2>=3.1.5", "matplotlib>=3.9"],
     "dev": [
         "hypothesis>=6.140",
@@ -74,7 +76,7 @@ setup(
     package_data={
         "reelvec": ["py.typed"],
         "pipelines": ["py.typed", "templates/*.html", "generic_questions.txt", "generic_sounds.txt"],
-        "transforms": ["py.typed", "recipes/*.toml", "encoders/data/*"],
+        "transforms": ["py.typed", "recipes/*.toml", "encoders/data/*", "stream/*.json"],
     },
     install_requires=BASE,
     extras_require=EXTRAS,

@@ -10,7 +10,7 @@ from pipelines.rejects import write_rejects
 from transforms.content import content_of
 from transforms.errors import MissingIndex, UsageError
 from transforms.index.kinds import points_of
-from transforms.index.ledger import delete_receipts, read_entries, write_entries
+from transforms.index.ledger import delete_entries, delete_receipts, read_entries, write_entries
 from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
 from transforms.index.open import open_reader, open_writer, read_schema, release
@@ -19,7 +19,7 @@ from transforms.index.store import VectorStore
 from transforms.index.unpublished import mark_published, mark_unpublished
 from transforms.plain import to_plain
 from transforms.records import LedgerEntry, Reject
-from transforms.uris import is_local, path_of_uri, shown, uri_of_path
+from transforms.uris import is_local, is_message, path_of_uri, shown, uri_of_path
 from transforms.write.commit import may_be_mended
 
 _URI = re.compile(r"[a-z][a-z0-9+.-]*://\S+")
@@ -149,6 +149,9 @@ def uri_of(name: str) -> str:
 
 
 def _drop_one(store: VectorStore, entry: LedgerEntry) -> None:
+    if is_message(entry.uri):  # there are no bytes of it to wait for
+        delete_entries(store, [entry.uri])
+        return
     dropped = replace(entry, rejects=(), content=entry.content or _content_now(entry))
     if entry.state != "partial":  # nothing of these bytes is searchable, and no other bytes are waited for
         dropped = replace(dropped, state="dropped", live_content="", clips=0, vectors=(), searchable_since="")
@@ -186,6 +189,8 @@ def _detailed(entry: LedgerEntry, reject: Reject) -> dict[str, Any]:
 
 def _cure(entry: LedgerEntry, *, again: bool) -> str:
     video = shown(entry.uri)
+    if is_message(entry.uri):
+        return f"mend whoever sends it, and have it sent again; to take it off the list: reelvec dlq drop {video}"
     if again:
         return f"the next run tries it again; to stop that: reelvec dlq drop {video}"
     return (

@@ -42,6 +42,7 @@ from pipelines.cli_plan import plan_command
 from pipelines.cli_reindex import reindex_command
 from pipelines.cli_report import report
 from pipelines.cli_search import search
+from pipelines.cli_stream import stream_command
 from pipelines.cli_train import train_fusion_command
 from pipelines.cli_watch import watch_command
 from transforms.errors import IndexLocked, ReelvecError, SwitchRefused, UsageError
@@ -112,6 +113,7 @@ app.command("plan")(plan_command)
 app.command("reindex")(reindex_command)
 app.command("fsck")(fsck_command)
 app.command("search")(search)
+app.command("stream")(stream_command)
 app.command("train-fusion")(train_fusion_command)
 app.command("watch")(watch_command)
 

@@ -93,9 +93,12 @@ def dlq_replay(
     """Try again what could not be indexed, when its cause is mended."""
     from pipelines.causes import replayable
     from transforms.index.location import IndexLocation
-    from transforms.uris import is_local, path_of_uri
+    from transforms.uris import is_local, is_message, path_of_uri
 
-    chosen = replayable(IndexLocation.parse(index), videos or (), error=cause)
+    named = replayable(IndexLocation.parse(index), videos or (), error=cause)
+    chosen = [uri for uri in named if not is_message(uri)]
+    if len(chosen) < len(named):
+        say(f"{len(named) - len(chosen)} messages of a stream are left alone: whoever sent them has to mend them")
     here = sorted(uri for uri in chosen if not is_local(uri) or path_of_uri(uri).exists())
     if len(here) < len(chosen):
         say(f"{len(chosen) - len(here)} rejected files are gone and left to the next ingest")

@@ -307,7 +307,7 @@ class CorpusRun:
         """What a race left open is committed, what stale versions left is swept, and readers get to see it."""
         commit_leftovers(self.store)
         sweep(self.store, self._settled(plan.to_embed))
-        self._calibrate()
+        self.calibrate()
         self.store.flush()
         publish(self.location, self.store, optimize=False)  # what is there can be found now
         mark_published(self.location)
@@ -352,7 +352,7 @@ class CorpusRun:
                 f"e.g. {done.left[0]}"
             )
 
-    def _calibrate(self) -> None:
+    def calibrate(self) -> None:
         """Find out what chance is worth on what the index holds now; a search can do without."""
         if interrupt.requested():
             return

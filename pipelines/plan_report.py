@@ -182,7 +182,7 @@ def _seconds(
 
 
 def _kind(work: Work, entry: LedgerEntry | None) -> str:
-    if entry is None or entry.state == "forgotten":
+    if entry is None or entry.state in ("forgotten", "deleted"):
         return "new"
     same = (entry.size_bytes, entry.version) == (work.video.size_bytes, work.video.version)
     return "retried" if same or (work.content and work.content == entry.content) else "changed"

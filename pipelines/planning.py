@@ -59,6 +59,25 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
     return Planned(listing, ledger, plan)
 
 
+def plan_named(
+    store: Reader, videos: Sequence[VideoRef], ledger: Mapping[str, LedgerEntry], *, gone: Collection[str]
+) -> Plan:
+    """Plan for these videos alone, as events named them; `ledger` holds the entries of these and of those `gone`.
+
+    A copy is known for one where what it was copied from is among them, as in a move.
+    """
+    return plan_work(
+        videos,
+        ledger,
+        hash_content=_unless_it_changes(content_of),
+        hash_sparse=_unless_it_changes(sparse_content_of),
+        covered=lambda uri, origin: uri in gone,
+        max_delete="100%",
+        receipts=_done_segments(store),
+        decoder=decoder_version() if any(entry.rejects for entry in ledger.values()) else "",
+    )
+
+
 def believed_roots(roots: Sequence[Root], ledger: Mapping[str, LedgerEntry], max_delete: str) -> list[Root]:
     """The roots of a listing; those that list nothing are believed where `max_delete` says that all may go.
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +50,17 @@ def write_rejects(location: IndexLocation, entries: Iterable[LedgerEntry]) -> Pa
         fresh = path.with_suffix(".tmp")
         fresh.write_text(text)
         os.replace(fresh, path)
+    return path
+
+
+def update_rejects(location: IndexLocation, uris: Collection[str], entries: Iterable[LedgerEntry]) -> Path:
+    """Write the file again with the rejects of these videos replaced by what their entries hold now; atomically."""
+    path = rejects_path(location)
+    held = path.read_text().splitlines() if path.exists() else []
+    lines = [line for line in held if json.loads(line)["uri"] not in uris] + rejects_text(entries).splitlines()
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text("".join(line + "\n" for line in sorted(lines, key=lambda line: str(json.loads(line)["id"]))))
+    os.replace(fresh, path)
     return path
 
 

@@ -78,6 +78,23 @@ def note_searchable(location: IndexLocation, *, committed_before: str = "") -> l
     return missed
 
 
+def note_some(location: IndexLocation, uris: Iterable[str]) -> list[LedgerEntry]:
+    """`note_searchable` for these videos alone, which came or left; reads nothing of any other."""
+    named = set(uris)
+    if not named:
+        return []
+    reader = open_reader(location)
+    try:
+        live = {uri: entry for uri, entry in read_some(reader, named).items() if entry.live_content}
+        missed = prove(reader, list(live.values()))
+    finally:
+        reader.close()
+    at, unfound = now(), {entry.uri for entry in missed}
+    came = [Seen(entry.uri, at, entry.live_content) for entry in live.values() if entry.uri not in unfound]
+    _append(location, {}, [*came, *(Seen(uri, at) for uri in sorted(named - live.keys()))], 0)
+    return missed
+
+
 def prove_committed(location: IndexLocation, uris: Iterable[str]) -> list[LedgerEntry]:
     """On a server: those of these videos that are committed and that a fresh reader does not find."""
     reader = open_reader(location)

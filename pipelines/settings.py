@@ -36,4 +36,4 @@ class IngestSettings(BaseSettings):
     max_videos: int | None = Field(default=None, ge=0)  # to embed in one run; the rest is left to the next one
     keep_days: float = Field(default=7.0, ge=0.0, le=36_500.0)  # for which vectors of the recipe before are kept
     max_hours: float | None = Field(default=None, gt=0.0)  # after which no new segment is started
-    command: Literal["ingest", "reindex", "dlq replay", "watch"] = "ingest"
+    command: Literal["ingest", "reindex", "dlq replay", "watch", "stream"] = "ingest"

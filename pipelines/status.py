@@ -50,7 +50,7 @@ def status(location: IndexLocation, *, since: datetime | None = None) -> StatusR
     """Read the ledger, and since when readers can find each video; raises MissingIndex."""
     reader = open_reader(location)
     try:
-        entries = read_entries(reader)
+        entries = {uri: entry for uri, entry in read_entries(reader).items() if entry.state != "deleted"}
         schema = reader.schema
     finally:
         reader.close()

@@ -112,3 +112,15 @@ class ServiceFailed(Outage):
 
 class SpendingCap(Outage):
     """The run has sent as many requests to a service as the recipe allows (`max_requests`)."""
+
+
+class MalformedEvent(IngestError):
+    """A message is no event: not of the schema, nor of the form that a bucket sends."""
+
+
+class ForbiddenUri(IngestError):
+    """An event names what must not be read, or cannot be."""
+
+
+class MissingFile(IngestError):
+    """An event names a file that did not come, however often it was looked for."""

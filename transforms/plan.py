@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from transforms.errors import UsageError
+from transforms.order import is_older, newest
 from transforms.records import MAX_ATTEMPTS, CopyOf, LedgerEntry, VideoRef, Work
 
 
@@ -61,7 +62,7 @@ def plan_work(
     gone = tuple(
         entry
         for uri, entry in ledger.items()
-        if uri not in listed and entry.state != "forgotten" and covered(uri, entry.origin)
+        if uri not in listed and entry.state not in ("forgotten", "deleted") and covered(uri, entry.origin)
     )
     sorted_out = _Sorted()
     unknown: list[VideoRef] = []
@@ -171,8 +172,10 @@ class _Sorted:
         else:
             self.unchanged.append(video)
         relabelled = entry.metadata != video.metadata
-        if touched or relabelled or entry.origin != video.origin:
-            changed = replace(entry, metadata=video.metadata, origin=video.origin)
+        later = is_older(entry.event, video.event) or (bool(video.event) and not entry.event)
+        if touched or relabelled or later or entry.origin != video.origin:
+            event = newest(entry.event, video.event)
+            changed = replace(entry, metadata=video.metadata, origin=video.origin, event=event)
             self.updated.append(changed)
             if relabelled and entry.clips:
                 self.relabelled.append(changed)

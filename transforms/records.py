@@ -47,6 +47,7 @@ class VideoRef:
     expected: bool = True  # named by the user or by a media suffix: without media inside it is a reject, else skipped
     origin: str = ""  # the URI of the folder, glob or manifest that listed it; "" when named one by one
     metadata: tuple[tuple[str, Scalar], ...] = ()
+    event: str = ""  # the place of the event that named it among the events of its URI (`transforms.order`)
 
     def __post_init__(self) -> None:
         if "://" not in self.uri:
@@ -318,7 +319,7 @@ class Reject:
     """Why one input, or a stretch of it, could not be indexed. Holds no media bytes."""
 
     uri: str
-    stage: Literal["probe", "decode", "encode", "store"]  # store: what was stored of it was damaged
+    stage: Literal["event", "probe", "decode", "encode", "store"]  # store: what was stored of it was damaged
     error: str  # class name
     message: str
     transient: bool  # whether a later run tries again
@@ -389,8 +390,9 @@ class SegmentResult:
 
 #: committed: all of it is searchable; partial: what could be read is; rejected: nothing could be;
 #: quarantined: the decoder crashed on it too often; skipped: no media inside and none was promised;
-#: forgotten: taken out by the user and kept out; dropped: its rejects are, and it stays out until its bytes change.
-VideoState = Literal["committed", "partial", "rejected", "quarantined", "skipped", "forgotten", "dropped"]
+#: forgotten: taken out by the user and kept out; dropped: its rejects are, and it stays out until its bytes change;
+#: deleted: a stream's event took it out, and older events, which may still come, do not bring it back.
+VideoState = Literal["committed", "partial", "rejected", "quarantined", "skipped", "forgotten", "dropped", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +416,7 @@ class LedgerEntry:
     origin: str = ""
     metadata: tuple[tuple[str, Scalar], ...] = ()
     run: int = 0  # the newest that wrote any of it; 0: from before runs had numbers
+    event: str = ""  # the place of the newest event that was heeded (`transforms.order`); "" where there was none
 
     @property
     def id(self) -> str:

@@ -1,4 +1,4 @@
-"""Videos gone from the corpus, or forgotten by the user -> their points gone."""
+"""Videos gone from the corpus, deleted by an event, or forgotten by the user -> their points gone."""
 
 from collections.abc import Sequence
 
@@ -18,6 +18,18 @@ def remove_videos(store: VectorStore, entries: Sequence[LedgerEntry]) -> int:
     delete_entries(store, [entry.uri for entry in entries])
     store.flush()
     return len(entries)
+
+
+def delete_videos(store: VectorStore, stones: Sequence[LedgerEntry]) -> int:
+    """Delete clips and receipts of these videos and leave their stones, which older events find; gives their number."""
+    if not stones:
+        return 0
+    for stone in stones:
+        _delete_points(store, stone.uri)
+    store.flush()
+    write_entries(store, stones)
+    store.flush()
+    return len(stones)
 
 
 def forget_video(store: VectorStore, entry: LedgerEntry) -> int:

@@ -23,6 +23,11 @@ def is_local(uri: str) -> bool:
     return uri.startswith(_FILE)
 
 
+def is_message(uri: str) -> bool:
+    """Whether the URI names a message of a stream, which is no video."""
+    return uri.startswith(("kafka://", "pubsub://", "folder://"))
+
+
 def path_of_uri(uri: str) -> Path:
     """The local path of a `file://` URI, byte for byte."""
     if not is_local(uri):

@@ -28,6 +28,8 @@ def corpus_compared(
         entry = entries.get(video.uri)
         if entry is None:
             yield _problem("corpus_new", video.uri, "a file is not in the index")
+        elif entry.state == "deleted":
+            yield _problem("corpus_new", video.uri, "an event said that this file is deleted, and it is there")
         elif entry.state != "forgotten" and _changed(video, entry):
             yield _problem("corpus_changed", video.uri, "a file has changed since it was indexed")
     listed = {video.uri for video in listing.videos}
@@ -40,7 +42,7 @@ def corpus_compared(
             yield Problem("corpus_missing", root.origin, sentence, cure)
     for uri, entry in entries.items():
         covered = any(root.covers(uri, entry.origin) for root in listing.roots)
-        if covered and uri not in listed and entry.state != "forgotten":
+        if covered and uri not in listed and entry.state not in ("forgotten", "deleted"):
             yield _problem("corpus_vanished", uri, "a video of the index is gone from the corpus")
 
 

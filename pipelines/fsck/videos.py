@@ -94,7 +94,7 @@ def _receipts_compared(
     uri, content, _ = version
     held = tally.live + tally.waiting
     settled = entry is not None and (
-        entry.state == "forgotten" or (entry.content == content and not may_be_mended(entry))
+        entry.state in ("forgotten", "deleted") or (entry.content == content and not may_be_mended(entry))
     )
     if settled:
         sentence = f"{receipts.receipts} receipts are of a version that is settled: {shown(uri)}"

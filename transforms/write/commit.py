@@ -24,6 +24,7 @@ from transforms.index.ledger import (
     write_receipts,
 )
 from transforms.index.store import Equals, VectorStore, Where
+from transforms.order import is_older, newest
 from transforms.progress import listener
 from transforms.records import (
     MAX_ATTEMPTS,
@@ -172,13 +173,17 @@ def _drop_receipts(store: VectorStore, entry: LedgerEntry) -> None:
 
 
 def _drop_older(store: VectorStore, receipts: Sequence[Receipt]) -> bool:
-    """Whether a newer run settled other bytes of this video; if so the older version and its receipts are deleted.
+    """Whether a newer run, or a newer event, settled other bytes of this video, or that there are none.
+
+    If so the older version and its receipts are deleted.
 
     A number above the store's own is from another index that this one was restored or imported from: it says nothing.
     """
-    first, newest = receipts[0], max(receipt.run for receipt in receipts)
+    first, newest_run = receipts[0], max(receipt.run for receipt in receipts)
     entry = read_entry(store, first.uri)
-    if entry is None or not newest < entry.run <= store.current_run() or entry.content == first.content:
+    if entry is None or entry.content == first.content:
+        return False
+    if not newest_run < entry.run <= store.current_run() and not is_older(first.video.event, entry.event):
         return False
     if first.content != entry.live_content:
         store.delete(points_of(first.uri, Equals("content", first.content)))
@@ -208,6 +213,7 @@ def _entry_of(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry:
         origin=first.video.origin,
         metadata=first.video.metadata,
         run=max(receipt.run for receipt in receipts),
+        event=first.video.event,
     )
     vouched, held = sum(receipt.clips for receipt in receipts), store.count(_version_of(entry))
     if held != vouched:
@@ -217,6 +223,8 @@ def _entry_of(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry:
     retry = may_be_mended(entry)
     entry = replace(entry, state=_state(receipts, retry=retry))
     old = read_entry(store, first.uri)
+    if old is not None:
+        entry = replace(entry, event=newest(old.event, first.video.event))
     if old is not None and _keeps_old(old, entry, retry=retry):
         return _with_live_clips_of(old, entry)
     return replace(
@@ -247,11 +255,13 @@ def _with_live_clips_of(old: LedgerEntry, new: LedgerEntry) -> LedgerEntry:
 def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
     """Enter a video that could not be cut into segments; its old clips go once that is final.
 
-    Raises RunOvertaken for a reject of an older run.
+    A reject of an older event than the ledger knows changes nothing. Raises RunOvertaken for a reject of an older run.
     """
     _refuse_other_runs(store, [rejected.run])
     video, reject = rejected.video, rejected.reject
     old = read_entry(store, video.uri)
+    if old is not None and is_older(video.event, old.event):
+        return old
     retry = reject.transient and reject.attempts < MAX_ATTEMPTS
     state: VideoState = "rejected"
     if reject.error == "NoMedia" and not video.expected:
@@ -269,6 +279,7 @@ def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
         origin=video.origin,
         metadata=video.metadata,
         run=rejected.run,
+        event=newest("" if old is None else old.event, video.event),
     )
     if retry and old is not None and old.live_content:
         entry = _with_live_clips_of(old, replace(entry, recipe=old.recipe, duration_seconds=old.duration_seconds))
@@ -296,8 +307,10 @@ def now() -> str:
 
 
 def _is_settled(result: SegmentResult, entry: LedgerEntry | None, recipe: str) -> bool:
-    """Whether this result is a late repetition of work that is in the index already."""
+    """Whether this result is a late repetition of work that is in the index already, or of an older event."""
     segment = result.segment
+    if entry is not None and is_older(segment.video.event, entry.event):
+        return True
     if entry is None or (entry.content, entry.recipe) != (segment.content, recipe):
         return False
     if entry.state == "committed":

@@ -7,6 +7,7 @@ from itertools import islice
 from transforms.index.kinds import CLIP, points_of
 from transforms.index.ledger import delete_receipts, read_entry, write_entries
 from transforms.index.store import Equals, VectorStore, Where
+from transforms.order import newest
 from transforms.records import ClipPoint, CopyOf, LedgerEntry, clip_id, stable_id, whole_id
 from transforms.write.commit import now
 
@@ -23,6 +24,7 @@ def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
     if source is None or any(reject.transient for reject in source.rejects):
         return None
     video = copy.video
+    known = read_entry(store, video.uri)
     if copy.content not in (source.live_content, source.content):
         return None
     rejects = tuple(
@@ -49,6 +51,7 @@ def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
         origin=video.origin,
         metadata=video.metadata,
         run=store.current_run(),
+        event=newest(known.event if known else "", video.event),
     )
     write_entries(store, [entry])
     delete_receipts(store, video.uri)  # of a try to embed it that was cut short

@@ -1,0 +1,204 @@
+"""`reelvec stream`: follow Kafka, Pub/Sub or a folder, one line a batch that did something."""
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli_ingest import settings_of
+from pipelines.cli_options import DEFAULT_INDEX, INTERRUPTED, Device, Index, Json, say, seconds_option
+from pipelines.cli_watch import stopped_by_signals
+from transforms.errors import MissingIndex, ReelvecError, UsageError
+
+if TYPE_CHECKING:
+    from pipelines.stream import Batch
+    from transforms.records import LedgerEntry
+    from transforms.stream.messages import EventSource
+
+
+def stream_command(
+    beam: Annotated[list[str] | None, typer.Argument(help="Options of Beam, behind --.", metavar="-- OPTIONS")] = None,
+    index: Index = DEFAULT_INDEX,
+    kafka: Annotated[str | None, typer.Option(help="Brokers, host:port[,host:port].", metavar="BROKERS")] = None,
+    topic: Annotated[str | None, typer.Option(help="The topic of --kafka.")] = None,
+    group: Annotated[str | None, typer.Option(help="The consumer group of --kafka.")] = None,
+    kafka_options: Annotated[
+        Path | None, typer.Option(help="A file of client options, name = value; $NAME is an environment variable.")
+    ] = None,
+    pubsub: Annotated[str | None, typer.Option(help="A subscription.", metavar="projects/P/subscriptions/S")] = None,
+    folder: Annotated[str | None, typer.Option(help="A folder that is looked at again and again.")] = None,
+    every: Annotated[
+        float, typer.Option(parser=seconds_option, metavar="TIME", help="From one look at --folder to the next.")
+    ] = 1.0,
+    settle: Annotated[
+        float,
+        typer.Option(
+            parser=seconds_option, metavar="TIME", help="In --folder, leave files alone that changed so lately."
+        ),
+    ] = 2.0,
+    root: Annotated[
+        list[Path] | None, typer.Option(help="Events may name files in this folder only; may be given again.")
+    ] = None,
+    lead: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", help="A folder that holds what URIs name: gs://bucket/=/mnt/bucket.", metavar="PREFIX=FOLDER"
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Most events in one batch.")] = 256,
+    tries: Annotated[int, typer.Option(min=1, max=20, help="For a file that is not there yet.")] = 5,
+    retry: Annotated[
+        float,
+        typer.Option(parser=seconds_option, metavar="TIME", help="Before the second try; each further one doubles it."),
+    ] = 2.0,
+    end_when_idle: Annotated[
+        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="End when nothing came for so long.")
+    ] = None,
+    max_failures: Annotated[
+        int | None, typer.Option(min=1, help="End after so many failed batches in a row; without it, never.")
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
+    device: Device = None,
+    max_delete: Annotated[
+        str | None, typer.Option(help="Most videos that may go from --folder at once: a share or a number.")
+    ] = None,
+    runner: Annotated[
+        str | None, typer.Option(help="Which engine runs each batch: local, prism, flink, portable.", metavar="NAME")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Keep an index true by events: a file came, changed or went. Models stay loaded.
+
+    Ctrl-C (exit code 130) and SIGTERM (0) finish what is in flight; a second one ends at once.
+    """
+    from pipelines.lines import LineProgress
+    from pipelines.stream import StreamSettings, stream
+    from transforms.stream.look import Places, mapping
+
+    given = {"--kafka": kafka, "--pubsub": pubsub, "--folder": folder}
+    if sum(value is not None for value in given.values()) != 1:
+        raise UsageError(f"name one source of events: {', '.join(given)}")
+    for path in root or ():
+        if not path.is_dir():
+            raise UsageError(f"--root is no folder: {path}")
+    how = StreamSettings(
+        batch_events=batch,
+        tries=tries,
+        wait_seconds=retry,
+        idle_seconds=end_when_idle,
+        max_failures=max_failures,
+        places=Places(tuple(path.absolute() for path in root or ()), tuple(map(mapping, lead or ()))),
+    )
+    settings = settings_of(
+        {
+            "index": index,
+            "recipe": recipe,
+            "device": device,
+            "max_delete": max_delete,
+            "publish_every_seconds": 5.0,
+            "beam_options": _engine(runner, beam or ()),
+            "command": "stream",
+        }
+    )
+    source: EventSource
+    if kafka is not None:
+        source = _kafka(kafka, topic, group, kafka_options)
+    elif pubsub is not None:
+        from transforms.stream.pubsub import PubSubSource
+
+        source = PubSubSource(pubsub, tell=say)
+    else:
+        from pipelines.stream_folder import FolderSource
+
+        assert folder is not None
+        source = FolderSource(
+            folder,
+            every_seconds=every,
+            settle_seconds=settle,
+            max_delete=settings.max_delete,
+            entries=lambda: _entries(index),
+            tell=say,
+        )
+    total: Counter[str] = Counter()
+    problem = ""
+    with stopped_by_signals() as stop:
+        for one in stream(settings, source, how=how, stop=stop, listen=LineProgress):
+            total["events"] += one.events if one.error is None else 0
+            total.update(one.counts)
+            if not problem or problem != str(one.error):  # the same thing is said once
+                _tell(one, as_json=as_json)
+            problem = str(one.error) if one.error is not None else ""
+        said = ", ".join(f"{count} {name}" for name, count in total.items() if count)
+        say(f"the stream ended: {said or 'no events'}")
+        if stop.signum == signal.SIGINT:
+            raise typer.Exit(INTERRUPTED)
+
+
+def _engine(runner: str | None, options: Sequence[str]) -> tuple[str, ...] | None:
+    """The options of a batch's pipeline; None in this process."""
+    if runner is None and not options:
+        return None
+    from pipelines.engines import beam_options, runner_name
+
+    name = runner_name(runner or "local")
+    return tuple(beam_options(name, options)) if options or name != "local" else None
+
+
+def _kafka(brokers: str, topic: str | None, group: str | None, options: Path | None) -> "EventSource":
+    from transforms.stream.kafka import KafkaSource, read_options
+
+    if not topic or not group:
+        raise UsageError("--kafka wants the --topic to read and the --group to read it as")
+    try:
+        lines = options.read_text().splitlines() if options is not None else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the Kafka options cannot be read: {options}: {error}") from error
+    return KafkaSource(brokers, topic, group, options=read_options(lines, os.environ), tell=say)
+
+
+def _entries(index: str) -> Mapping[str, "LedgerEntry"]:
+    from transforms.index.ledger import read_entries
+    from transforms.index.location import IndexLocation
+    from transforms.index.open import open_reader
+
+    try:
+        reader = open_reader(IndexLocation.parse(index))
+    except MissingIndex:
+        return {}
+    try:
+        return read_entries(reader)
+    finally:
+        reader.close()
+
+
+def _tell(one: "Batch", *, as_json: bool) -> None:
+    from pipelines.times import lasting
+
+    if one.error is not None:
+        error = one.error
+        what = str(error) if isinstance(error, ReelvecError) else f"{type(error).__name__}: {error}"
+        say(f"batch {one.number} failed: {what}; the next try comes in {lasting(one.pause_seconds)}")
+        return
+    counts = {name: count for name, count in sorted(one.counts.items()) if count}
+    if as_json:
+        told = {
+            "batch": one.number,
+            "events": one.events,
+            **{name.replace(" ", "_"): count for name, count in counts.items()},
+            "clips_written": one.clips,
+            "waiting": one.waiting,
+            "seconds": round(one.seconds, 3),
+        }
+        print(json.dumps(told), flush=True)
+        return
+    parts = [f"{one.events} events", *(f"{count} {name}" for name, count in counts.items())]
+    if one.waiting:
+        parts.append(f"{one.waiting} waiting")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    print(f"{now} batch {one.number}: {', '.join(parts)}; {one.clips} clips in {lasting(one.seconds)}", flush=True)

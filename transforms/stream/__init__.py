@@ -1,0 +1,1 @@
+"""Events about videos: what brings them, what they say, and the files that they name."""
