@@ -45,6 +45,7 @@ EXTRAS = {
     "services": ["cohere>=7.3", "google-genai>=3.4", "openai>=3.52", "pillow>=11", "twelvelabs>=1.3.6"],
     "buckets": ["gcsfs>=2025.9", "s3fs>=2025.9"],
     "server": ["qdrant-client>=1.16"],
+    "metrics": ["prometheus-client>=0.21"],
     "report": ["jinja2>=3.1.5", "matplotlib>=3.9"],
     "dev": [
         "hypothesis>=6.140",
