@@ -82,11 +82,12 @@ class Exported(Tally):
                 longest.add_metric(row, total.max / per_unit)
             yield from (summary, longest)
             return
-        family: Metric = (CounterMetricFamily if measure.kind == "counter" else GaugeMetricFamily)(
+        family: CounterMetricFamily | GaugeMetricFamily
+        family = (CounterMetricFamily if measure.kind == "counter" else GaugeMetricFamily)(
             name, measure.help, labels=labels
         )
         for row, total in rows.items():
-            family.add_metric(row, total.sum / per_unit)  # type: ignore[attr-defined]  # both kinds have it
+            family.add_metric(row, total.sum / per_unit)
         yield family
 
 

@@ -7,7 +7,7 @@ worker of another process as well.
 
 import threading
 import time
-from collections import Counter, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ SEGMENTS_WRITTEN = Measure("segments_written_count", "counter", "Segments that w
 CLIPS_WRITTEN = Measure("clips_written_count", "counter", "Clips that were stored.")
 EMBEDDED = Measure("video_embedded_msec", "counter", "Length of the segments that were stored.")
 HALVED = Measure("batches_halved_count", "counter", "Batches that were halved because the device's memory was full.")
-RETRIES = Measure("retries_count", "counter", "Requests that were sent again after a failure, by who was asked.", "of")
+RETRIES = Measure("retries_count", "counter", "Requests that were sent again, by who was asked.", "asked")
 
 LOADING = Measure("models_load_msec", "distribution", "Loading the models of a recipe, one a worker.")
 PROBING = Measure("probe_msec", "distribution", "Looking into a video and hashing it.")
@@ -128,14 +128,14 @@ class Listener(Protocol):
 
 _listeners: tuple[Listener, ...] = ()
 _lock = threading.Lock()
-_waiting_counts: Counter[tuple[Measure, str]] = Counter()
+_waiting_counts: defaultdict[tuple[Measure, str], float] = defaultdict(float)
 _waiting_values: deque[tuple[Measure, str, float]] = deque(maxlen=_MOST_WAITING)
 
 
 def count(measure: Measure, by: float = 1, *, of: str = "") -> None:
     """Add to a counter."""
     with _lock:
-        _waiting_counts[measure, of] += by  # type: ignore[assignment]  # a counter of milliseconds may have parts
+        _waiting_counts[measure, of] += by
     for listener in _listeners:
         listener.hear(measure, by, of, "")
 

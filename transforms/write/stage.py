@@ -98,7 +98,7 @@ class _WriteSegments(_WithStore):
             measures.count(measures.CLIPS_WRITTEN, receipt.clips)
             measures.count(measures.SEGMENTS_WRITTEN)
             measures.count(measures.EMBEDDED, seconds * 1000)
-            said = {"event": "segment_stored", "video": receipt.uri, "content": receipt.content}
+            said: dict[str, Any] = {"event": "segment_stored", "video": receipt.uri, "content": receipt.content}
             said |= {"segment": receipt.index, "segments": receipt.count, "clips": receipt.clips}
             _log.info("segment %d of %s: %d clips", receipt.index, receipt.uri, receipt.clips, extra=said)
             listener().segment_done(seconds, receipt.clips)
@@ -107,8 +107,8 @@ class _WriteSegments(_WithStore):
 
 class _RecordRejects(_WithStore):
     def process(self, rejected: RejectedVideo) -> Iterator[RejectedVideo]:
-        record_reject(self._store, rejected)
-        measures.count(measures.REJECTED, of=rejected.reject.error)
+        if record_reject(self._store, rejected).state != "skipped":
+            measures.count(measures.REJECTED, of=rejected.reject.error)
         report_to_beam()
         listener().message(f"rejected: {rejected.reject.message}")
         yield rejected
