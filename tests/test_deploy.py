@@ -348,3 +348,26 @@ def test_alerts_fire_when_they_have_to_and_not_otherwise() -> None:
 def test_every_measure_is_on_the_operations_page() -> None:
     page = OPERATIONS.read_text()
     assert [one.exported for one in MEASURES if f"`{one.exported}" not in page] == []
+
+
+# Sizing
+
+
+def test_the_sizing_table_of_the_page_is_what_the_program_prints(tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text("usd_per_machine_hour = 0.40\n")
+    done = subprocess.run(
+        ["python", ROOT / "deploy/sizing.py", "--prices", tmp_path / "prices.toml"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0 and done.stdout.count("\n") == 5, done.stderr
+    assert done.stdout in (ROOT / "docs/deploy.md").read_text()
+
+
+def test_the_pages_of_deployment_link_to_what_is_there() -> None:
+    for page in (ROOT / "docs/deploy.md", *(ROOT / "deploy").glob("*/README.md")):
+        for link, anchor in re.findall(r"\]\(([^)#:]*)(?:#([\w-]+))?\)", page.read_text()):
+            target = (page.parent / link).resolve() if link else page
+            assert target.exists(), f"{link} in {page.name}"
+            assert not anchor or anchor in anchors(target), f"{link}#{anchor} in {page.name}"
