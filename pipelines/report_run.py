@@ -121,7 +121,7 @@ def _stage_rows(measure: Measure, values: Mapping[str, Any], wall: float) -> lis
 
 
 def _counter_rows(values: Mapping[Measure, Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    shown_apart = (measures.REJECTED, measures.EMBEDDED)
+    shown_apart = (measures.REJECTED, measures.VIDEO_WRITTEN)
     return [
         (measure.help.rstrip("."), of, f"{value:g}")
         for measure in MEASURES

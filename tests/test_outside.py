@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import re
+import shutil
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,7 +80,7 @@ def test_a_run_says_what_it_did_in_prometheus_form(ran) -> None:  # type: ignore
     assert told["reelvec_clips_written_total"] == len(box.points()) == 1
     assert told["reelvec_videos_settled_total{committed}"] == told["reelvec_videos_settled_total{rejected}"] == 1
     assert told["reelvec_rejects_total{NoMedia}"] == 1
-    assert told["reelvec_video_embedded_seconds_total"] == pytest.approx(2.0, abs=0.1)
+    assert told["reelvec_video_written_seconds_total"] == pytest.approx(2.0, abs=0.1)
     assert 0 < told["reelvec_decode_seconds_sum"] < 60 and told["reelvec_decode_seconds_count"] == 1
     assert told["reelvec_encode_seconds_sum{sound}"] > 0 and 0 < told["reelvec_batch_fill_ratio_sum"] <= 1
     assert told["reelvec_last_ok_run_ended_timestamp_seconds"] == told["reelvec_last_run_ended_timestamp_seconds"]
@@ -221,6 +223,25 @@ def test_workers_in_other_processes_are_counted_through_beam() -> None:
     own = tally.told()["measured"]
     assert own["clips_written_count"] == 6
     assert own["encode_msec-frames"] == {"sum": 60.0, "count": 3, "max": 30.0}
+
+
+@pytest.mark.skipif(not shutil.which("prism"), reason="prism is not on PATH: `make prism` builds it where Go is")
+def test_a_job_that_was_asked_while_it_ran_is_asked_again_at_its_end() -> None:
+    class Slow(beam.DoFn):
+        def process(self, number: int) -> Iterator[int]:
+            time.sleep(0.5)
+            measures.count(measures.CLIPS_WRITTEN, number)
+            report_to_beam()
+            yield number
+
+    options = ["--runner=PrismRunner", f"--prism_location={shutil.which('prism')}", "--environment_type=LOOPBACK"]
+    pipeline = beam.Pipeline(options=PipelineOptions(options))
+    pipeline | beam.Create([1, 2, 3]) | beam.ParDo(Slow())
+    measures.hand_over()
+    result = pipeline.run()
+    totals_of(result)
+    result.wait_until_finish()
+    assert totals_of(result)[measures.CLIPS_WRITTEN, ""].sum == 6
 
 
 def test_what_comes_from_workers_counts_once_in_place_of_what_the_launcher_hears() -> None:

@@ -73,7 +73,7 @@ DECODED = Measure("segments_decoded_count", "counter", "Segments that were decod
 SEGMENTS_REJECTED = Measure("segments_rejected_count", "counter", "Segments that could not be decoded.")
 SEGMENTS_WRITTEN = Measure("segments_written_count", "counter", "Segments that were stored and left a receipt.")
 CLIPS_WRITTEN = Measure("clips_written_count", "counter", "Clips that were stored.")
-EMBEDDED = Measure("video_embedded_msec", "counter", "Length of the segments that were stored.")
+VIDEO_WRITTEN = Measure("video_written_msec", "counter", "Length of the segments that were stored.")
 HALVED = Measure("batches_halved_count", "counter", "Batches that were halved because the device's memory was full.")
 RETRIES = Measure("retries_count", "counter", "Requests that were sent again, by who was asked.", "asked")
 

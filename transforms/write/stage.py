@@ -97,7 +97,7 @@ class _WriteSegments(_WithStore):
             seconds = receipt.duration_seconds / receipt.count
             measures.count(measures.CLIPS_WRITTEN, receipt.clips)
             measures.count(measures.SEGMENTS_WRITTEN)
-            measures.count(measures.EMBEDDED, seconds * 1000)
+            measures.count(measures.VIDEO_WRITTEN, seconds * 1000)
             said: dict[str, Any] = {"event": "segment_stored", "video": receipt.uri, "content": receipt.content}
             said |= {"segment": receipt.index, "segments": receipt.count, "clips": receipt.clips}
             _log.info("segment %d of %s: %d clips", receipt.index, receipt.uri, receipt.clips, extra=said)
