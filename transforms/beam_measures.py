@@ -23,9 +23,7 @@ def totals_of(result: Any) -> dict[tuple[Measure, str], Total]:
     """What the workers of a pipeline measured so far, from its PipelineResult."""
     by_name = {measure.name: measure for measure in MEASURES}
     if "_metrics" in vars(result):
-        result._metrics = (
-            None  # a portable result asks once and keeps the answer, which of a job that goes on is old soon
-        )
+        result._metrics = None  # a portable result keeps the first answer, which is old as long as the job goes on
     found = result.metrics().query()
     totals: dict[tuple[Measure, str], Total] = {}
     for kind in ("counters", "distributions"):
