@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def test_the_steps_of_an_image_make_a_command_that_runs_elsewhere_as_somebody_el
         **{name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")},
         "PATH": f"{Path(uv() or '').parent}:{os.environ['PATH']}",
         "REELVEC_PREFIX": str(made),
+        "REELVEC_PYTHON": sys.executable,
         "REELVEC_EXTRAS": "metrics",
         "REELVEC_RECIPE": "",
     }
@@ -152,7 +154,7 @@ def test_a_container_is_well_while_its_metrics_answer() -> None:
 
     def check(address: str) -> int:
         environment = {**os.environ, "REELVEC_METRICS_PORT": address}
-        return subprocess.run(["python", DOCKER / "healthcheck.py"], env=environment, capture_output=True).returncode
+        return subprocess.run([sys.executable, DOCKER / "healthcheck.py"], env=environment, capture_output=True).returncode
 
     with served(Exported(index="i", command="watch"), "0.0.0.0:0") as port:
         assert check(f"0.0.0.0:{port}") == check(str(port)) == check("") == 0
@@ -356,7 +358,7 @@ def test_every_measure_is_on_the_operations_page() -> None:
 def test_the_sizing_table_of_the_page_is_what_the_program_prints(tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text("usd_per_machine_hour = 0.40\n")
     done = subprocess.run(
-        ["python", ROOT / "deploy/sizing.py", "--prices", tmp_path / "prices.toml"],
+        [sys.executable, ROOT / "deploy/sizing.py", "--prices", tmp_path / "prices.toml"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -7,6 +7,7 @@ set -euo pipefail
 prefix=${REELVEC_PREFIX:-/opt/reelvec}
 extras=${REELVEC_EXTRAS-offline,server,buckets,metrics,report}
 recipe=${REELVEC_RECIPE-offline}            # whose weights are put in; none where it is empty
+python=${REELVEC_PYTHON:-3.11}              # a version, or the path of an interpreter
 torch_backend=${REELVEC_TORCH_BACKEND-}     # uv's --torch-backend: cpu leaves the libraries of GPUs out
 venv=$prefix/venv
 export REELVEC_CACHE=${REELVEC_CACHE:-$prefix/cache} HF_HOME=${HF_HOME:-$prefix/cache/hub}
@@ -29,7 +30,7 @@ system() {
 into_venv() { uv pip install --quiet --python "$venv" --constraints constraints.txt "$@"; }
 
 dependencies() {
-    uv venv --quiet --allow-existing --seed --python 3.11 "$venv"   # with pip: Beam's boot asks it what is installed
+    uv venv --quiet --allow-existing --seed --python "$python" "$venv"   # with pip: Beam's boot asks it what is installed
     local wanted=()
     for extra in ${extras//,/ }; do wanted+=(--extra "$extra"); done
     into_venv ${torch_backend:+--torch-backend="$torch_backend"} --build-constraints constraints.txt \
