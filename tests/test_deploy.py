@@ -154,7 +154,8 @@ def test_a_container_is_well_while_its_metrics_answer() -> None:
 
     def check(address: str) -> int:
         environment = {**os.environ, "REELVEC_METRICS_PORT": address}
-        return subprocess.run([sys.executable, DOCKER / "healthcheck.py"], env=environment, capture_output=True).returncode
+        command = [sys.executable, DOCKER / "healthcheck.py"]
+        return subprocess.run(command, env=environment, capture_output=True).returncode
 
     with served(Exported(index="i", command="watch"), "0.0.0.0:0") as port:
         assert check(f"0.0.0.0:{port}") == check(str(port)) == check("") == 0
