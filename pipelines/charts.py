@@ -80,6 +80,41 @@ def heat(names: Sequence[str], rows: Sequence[Sequence[float | None]], *, label:
     return _svg(figure)
 
 
+def spans(parts: Sequence[tuple[str, float, float]], *, upto: float, label: str) -> "Markup":
+    """When each part of something went on: (name, start, length), a row a name, on an axis of 0 to `upto`."""
+    names = list(dict.fromkeys(name for name, _, _ in parts))
+    figure, axes = _canvas(width=8.0, height=0.9 + 0.24 * len(names))
+    for row, name in enumerate(names):
+        own = [(start, length) for each, start, length in parts if each == name]
+        axes.broken_barh(own, (row - 0.35, 0.7), color=COLOURS[row % len(COLOURS)])
+    axes.set_yticks(range(len(names)), [printable(name) for name in names])
+    axes.invert_yaxis()
+    axes.set_xlim(0, max(upto, 1e-3))
+    axes.set_xlabel(label)
+    return _svg(figure)
+
+
+def stacked(series: Mapping[str, Sequence[float]], *, step_seconds: float, label: str, across: str) -> "Markup":
+    """Busy seconds of each step on top of each other, as so many at once."""
+    figure, axes = _canvas(width=8.0, height=2.6 + 0.16 * len(series))
+    steps = max(map(len, series.values()), default=0)
+    below = [0.0] * steps
+    for place, (name, busy) in enumerate(series.items()):
+        heights = [seconds / step_seconds for seconds in [*busy, *[0.0] * (steps - len(busy))]]
+        hatch = "//" if place >= len(COLOURS) else None
+        starts = [step * step_seconds for step in range(steps)]
+        colour = COLOURS[place % len(COLOURS)]
+        axes.bar(
+            starts, heights, step_seconds, bottom=below, align="edge", label=printable(name), color=colour, hatch=hatch
+        )
+        below = [low + height for low, height in zip(below, heights, strict=True)]
+    axes.set_xlim(0, max(steps * step_seconds, step_seconds))
+    axes.set_ylabel(label)
+    axes.set_xlabel(across)
+    axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1.01), frameon=False)
+    return _svg(figure)
+
+
 def _canvas(*, width: float, height: float = 3.2, rows: int = 1) -> "tuple[Figure, Axes]":
     """A figure of so many inches and its first axes."""
     import matplotlib as mpl

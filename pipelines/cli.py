@@ -41,10 +41,12 @@ from pipelines.cli_options import (
 from pipelines.cli_plan import plan_command
 from pipelines.cli_reindex import reindex_command
 from pipelines.cli_report import report
+from pipelines.cli_report_run import report_run_command
 from pipelines.cli_search import search
 from pipelines.cli_stream import stream_command
 from pipelines.cli_train import train_fusion_command
 from pipelines.cli_watch import watch_command
+from pipelines.log_json import use_text
 from transforms.errors import IndexLocked, ReelvecError, SwitchRefused, UsageError
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, kept)
 
     def invoke(self, ctx: Any) -> Any:
+        use_text()
         try:
             return super().invoke(ctx)
         except (Exception, KeyboardInterrupt) as error:
@@ -73,7 +76,7 @@ class Commands(TyperGroup):
             if _debugging.is_set():
                 traceback.print_exc()
             said = "interrupted" if isinstance(error, KeyboardInterrupt) else _sentence(error)
-            say(": ".join((*getattr(error, "__notes__", ()), said)))
+            say(": ".join((*getattr(error, "__notes__", ()), said)), error=True)
             raise typer.Exit(exit_code_of(error)) from error
 
 
@@ -106,6 +109,7 @@ app.add_typer(dlq)
 app.add_typer(fit)
 app.add_typer(weights)
 app.add_typer(report)
+report.command("run")(report_run_command)
 app.command("encoders")(encoders)
 app.command("evaluate")(evaluate)
 app.command("migrate")(migrate_command)

@@ -27,6 +27,7 @@ from pipelines.cli_options import (
     say,
     seconds_option,
 )
+from pipelines.outside import NOT_SEEN, LogFormat, MetricsFile, MetricsPort, Outside, Report, seen
 from transforms.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ def ingest_command(
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
+    metrics_port: MetricsPort = None,
+    metrics_file: MetricsFile = None,
+    log_format: LogFormat = "text",
+    report: Report = None,
     as_json: Json = False,
 ) -> None:
     """Make videos searchable: what is new, changed or gone is brought up to date, the rest costs nothing."""
@@ -88,10 +93,11 @@ def ingest_command(
         "archive": archive,
         "wait": wait or None,
     }
-    run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)
+    outside = Outside(metrics_port, metrics_file, log_format, report)
+    run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json, outside=outside)
 
 
-def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) -> None:
+def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool, outside: Outside = NOT_SEEN) -> None:
     """Run an ingest with progress, tell what it did, and exit with the code that scripts rely on."""
     from pipelines.ingest import ingest
     from pipelines.lines import ending_line, summary_lines
@@ -99,9 +105,9 @@ def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool) ->
     from pipelines.times import lasting
 
     settings = settings_of(given)
-    bar = progress_shown()
     started = time.monotonic()
-    with stopping_in_order():
+    with seen(outside, index=settings.index, command=settings.command), stopping_in_order():
+        bar = progress_shown()
         bar.start()
         try:
             summary = asdict(ingest(settings, listen=bar))
@@ -143,7 +149,9 @@ def settings_of(given: dict[str, Any]) -> "IngestSettings":
 
 def progress_shown() -> "LineProgress":
     """A bar where a person looks on, a line now and then elsewhere."""
-    if sys.stderr.isatty():
+    from pipelines.log_json import is_json
+
+    if sys.stderr.isatty() and not is_json():
         from pipelines.bars import BarProgress
 
         return BarProgress()
@@ -155,13 +163,14 @@ def progress_shown() -> "LineProgress":
 @contextmanager
 def stopping_in_order() -> Iterator[None]:
     """Ctrl-C or SIGTERM once: finish what is in flight. Twice: end now; decoders die with their parent."""
+    from pipelines.log_json import notice
     from transforms import interrupt
 
     def stop(signum: int, frame: FrameType | None) -> None:
         if interrupt.requested():
             os._exit(INTERRUPTED)
         interrupt.request()
-        os.write(2, b"\nfinishing what is in flight; press Ctrl-C again to end at once\n")  # print is not reentrant
+        os.write(2, notice("finishing what is in flight; press Ctrl-C again to end at once"))  # print is not reentrant
 
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,7 +1,7 @@
 """What the commands have in common: their options, and how they say what they found and what went wrong."""
 
 import json
-import sys
+import logging
 from typing import Annotated, Any
 
 import typer
@@ -44,6 +44,8 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2))
 
 
-def say(text: str) -> None:
-    """One line on standard error."""
-    print(f"reelvec: {text}", file=sys.stderr, flush=True)
+def say(text: str, *, error: bool = False) -> None:
+    """One line on standard error; a record where logs are JSON."""
+    from pipelines.log_json import tell
+
+    tell(text, plain=f"reelvec: {text}", level=logging.ERROR if error else logging.INFO)

@@ -7,6 +7,7 @@ import typer
 
 from pipelines.cli_ingest import run_ingest
 from pipelines.cli_options import DEFAULT_INDEX, Device, FailOnReject, Index, Json, Wait, seconds_option
+from pipelines.outside import LogFormat, MetricsFile, MetricsPort, Outside, Report
 from transforms.errors import UsageError
 
 
@@ -31,6 +32,10 @@ def reindex_command(
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
+    metrics_port: MetricsPort = None,
+    metrics_file: MetricsFile = None,
+    log_format: LogFormat = "text",
+    report: Report = None,
     as_json: Json = False,
 ) -> None:
     """Make an index true in one run: what ingest does, within a budget, with one line at the end that says how it went.
@@ -56,4 +61,5 @@ def reindex_command(
         "wait": wait or None,
         "command": "reindex",
     }
-    run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)
+    outside = Outside(metrics_port, metrics_file, log_format, report)
+    run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json, outside=outside)

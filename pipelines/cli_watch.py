@@ -17,6 +17,7 @@ import typer
 
 from pipelines.cli_ingest import settings_of
 from pipelines.cli_options import DEFAULT_INDEX, INTERRUPTED, LOCKED, OUTAGE, Device, Index, Json, say, seconds_option
+from pipelines.outside import LogFormat, MetricsFile, MetricsPort, Outside, seen
 from transforms.errors import ReelvecError, UsageError
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ def watch_command(
     device: Device = None,
     max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="A line for idle rounds too.")] = False,
+    metrics_port: MetricsPort = None,
+    metrics_file: MetricsFile = None,
+    log_format: LogFormat = "text",
     as_json: Json = False,
 ) -> None:
     """Keep an index true while its folder changes: a round of ingest every so often, models stay loaded.
@@ -69,7 +73,8 @@ def watch_command(
     }
     settings = settings_of(given)
     teller = _Teller(as_json=as_json, verbose=verbose)
-    with stopped_by_signals() as stop:
+    outside = Outside(metrics_port, metrics_file, log_format)
+    with seen(outside, index=settings.index, command="watch"), stopped_by_signals() as stop:
         for one in watch(
             settings,
             every_seconds=every,
@@ -160,6 +165,7 @@ class _Signals:
         os.close(self._write)
 
     def heard(self, signum: int, frame: FrameType | None) -> None:
+        from pipelines.log_json import notice
         from transforms import interrupt
 
         if self.is_set():
@@ -167,7 +173,7 @@ class _Signals:
         self.signum = signum
         interrupt.request(for_good=True)
         os.write(self._write, b"!")
-        os.write(2, b"\nfinishing what is in flight; a second signal ends it at once\n")  # print is not reentrant
+        os.write(2, notice("finishing what is in flight; a second signal ends it at once"))  # print is not reentrant
 
 
 @contextmanager

@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipelines.embed_segment import Embedding
 from pipelines.refill import RefillFrom, Refilling
-from transforms import heap, interrupt
+from transforms import heap, interrupt, measures
+from transforms.beam_measures import report_to_beam
 from transforms.decode import Decoded
-from transforms.encoders.device import halvings_count
 from transforms.errors import IngestError, VideoChanged
 from transforms.media.versions import decoder_version
 from transforms.progress import listener
@@ -62,16 +61,13 @@ def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
 
 
 class _EmbedSegments(beam.DoFn):
-    decoded = Metrics.counter("reelvec", "segments_decoded_count")
-    rejected = Metrics.counter("reelvec", "segments_rejected_count")
-    halved = Metrics.counter("reelvec", "batches_halved_count")
-
     def __init__(self, recipe: Recipe, device: str, prefetch: int, refill: RefillFrom | None) -> None:
         self._recipe, self._device, self._prefetch, self._refill = recipe, device, prefetch, refill
 
     def setup(self) -> None:
         heap.share_heaps()
-        self._maker = self._made()
+        with measures.timed(measures.LOADING):
+            self._maker = self._made()
         self._decoders = ThreadPoolExecutor(self._prefetch, thread_name_prefix="decode")
 
     def _made(self) -> Embedding | Refilling:
@@ -85,7 +81,6 @@ class _EmbedSegments(beam.DoFn):
         self._maker.close()
 
     def start_bundle(self) -> None:
-        self._halved_before = halvings_count()
         self._maker.models.register(self)
         self._ahead: deque[tuple[Segment, Future[Decoded], Any, Any]] = deque()
 
@@ -94,7 +89,7 @@ class _EmbedSegments(beam.DoFn):
     ) -> Iterator[WindowedValue]:
         if interrupt.stopping():
             return
-        future = self._decoders.submit(self._maker.decode, segment)
+        future = self._decoders.submit(self._decode, segment)
         self._ahead.append((segment, future, window, timestamp))
         if len(self._ahead) > self._prefetch:
             yield from self._oldest()
@@ -103,21 +98,27 @@ class _EmbedSegments(beam.DoFn):
         while self._ahead:
             yield from self._oldest()
         self._maker.models.unregister(self)
-        self.halved.inc(halvings_count() - self._halved_before)
+        report_to_beam()
+
+    def _decode(self, segment: Segment) -> Decoded:
+        with measures.timed(measures.DECODING, video=segment.video.uri):
+            return self._maker.decode(segment)
 
     def _oldest(self) -> Iterator[WindowedValue]:
         """The result of the segment that was sent to the decoders first; none where its file changed."""
         segment, future, window, timestamp = self._ahead.popleft()
         try:
-            decoded = future.result()
+            with measures.timed(measures.DECODE_WAIT):
+                decoded = future.result()
         except VideoChanged as changed:
             listener().message(str(changed))
             return
         except IngestError as error:
-            self.rejected.inc()
+            measures.count(measures.SEGMENTS_REJECTED)
+            measures.count(measures.REJECTED, of=type(error).__name__)
             result = rejected_segment(segment, error)
         else:
-            self.decoded.inc()
+            measures.count(measures.DECODED)
             result = self._maker.embed(decoded)
             del decoded, future
             heap.give_back()

@@ -1,5 +1,6 @@
 """One segment -> its clips: decode, encode, fuse, by all that the recipe names."""
 
+from transforms import measures
 from transforms.content import check_unchanged
 from transforms.decode import Decoded, decode_segment
 from transforms.encode import Models, encode_segment, heard
@@ -13,7 +14,8 @@ def embed_segment(decoded: Decoded, models: Models, recipe: Recipe) -> SegmentRe
     """Encode and fuse what was decoded."""
     segment, media = decoded.segment, decoded.media
     encoded = encode_segment(segment, media, models, transcript=decoded.transcript)
-    points = fuse_segment(segment, media, encoded, recipe)
+    with measures.timed(measures.FUSING, video=segment.video.uri):
+        points = fuse_segment(segment, media, encoded, recipe)
     return SegmentResult(segment, "ok" if points else "empty", points, damaged=media.damaged)
 
 

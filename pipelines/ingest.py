@@ -18,7 +18,8 @@ from pipelines.searchable import note_searchable, prove_committed
 from pipelines.settings import IngestSettings
 from pipelines.settling import Settling
 from pipelines.summary import IngestSummary, outcome, summarise
-from transforms import heap, interrupt, progress
+from pipelines.tally import counted_elsewhere
+from transforms import heap, interrupt, measures, progress
 from transforms.encoders import light, spending
 from transforms.errors import DiskFull, Outage, ReelvecError, UsageError
 from transforms.index.ledger import read_entries, read_some
@@ -217,13 +218,18 @@ class CorpusRun:
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
         with ending_in_time(started, self.settings.max_hours):
             clips = self.embed(work) if work and not interrupt.stopping() else 0
-        for entry in plan.updated:
-            self._update(entry)
-        copied = {copy.video.uri for copy in plan.copies if not interrupt.requested() and copy_video(self.store, copy)}
+        with measures.timed(measures.PHASE, of="copying"):
+            for entry in plan.updated:
+                self._update(entry)
+            copies = [copy for copy in plan.copies if not interrupt.requested() and copy_video(self.store, copy)]
+        copied = {copy.video.uri for copy in copies}
+        measures.count(measures.COPIED, len(copied))
         moved_from = {copy.source_uri for copy in plan.copies if copy.moved and copy.video.uri in copied}
         kept_from = {copy.source_uri for copy in plan.copies if copy.video.uri not in copied}
         gone = [entry for entry in plan.gone if entry.uri not in kept_from]
-        remove_videos(self.store, gone)
+        with measures.timed(measures.PHASE, of="removing"):
+            remove_videos(self.store, gone)
+        measures.count(measures.REMOVED, len(gone) - len(moved_from))
         if not plan.empty or is_unpublished(self.location):
             self.finish(plan)
         after = read_entries(self.store) if not plan.empty else ledger
@@ -260,16 +266,19 @@ class CorpusRun:
         pipeline = beam.Pipeline(options=PipelineOptions(options))
         mine = [replace(one, run=self.turn.number) for one in work]
         build(pipeline, mine, self.settings, self.recipe, into=self.location, refill=self.refill)
+        measures.hand_over()  # what came before the pipeline is none of its counters
         if in_process:
-            with self._published_now_and_then(), _outages_unwrapped():
+            with self._published_now_and_then(), _outages_unwrapped(), measures.timed(measures.PHASE, of="embedding"):
                 result = pipeline.run()
                 result.wait_until_finish()
             light.export_for(self.recipe.text_encoder)  # torch is loaded now; searching shall not need it
             return _clips_written(result)
         self.close()
         try:
-            result = pipeline.run()
-            result.wait_until_finish()
+            with measures.timed(measures.PHASE, of="embedding"):
+                result = pipeline.run()
+                with counted_elsewhere(result):
+                    result.wait_until_finish()
         finally:
             self.store = _open_when_free(self.location, self.recipe)
         return _clips_written(result)
@@ -282,7 +291,8 @@ class CorpusRun:
         def keep_publishing() -> None:
             while not over.wait(self.settings.publish_every_seconds):
                 try:
-                    publish(self.location, self.store, optimize=False)
+                    with measures.timed(measures.PHASE, of="publishing"):
+                        publish(self.location, self.store, optimize=False)
                     self._prove_searchable(())
                 except ReelvecError as error:
                     progress.listener().message(f"could not publish, will try again: {error}")
@@ -307,16 +317,19 @@ class CorpusRun:
         """What a race left open is committed, what stale versions left is swept, and readers get to see it."""
         commit_leftovers(self.store)
         sweep(self.store, self._settled(plan.to_embed))
-        self.calibrate()
+        with measures.timed(measures.PHASE, of="calibrating"):
+            self.calibrate()
         self.store.flush()
-        publish(self.location, self.store, optimize=False)  # what is there can be found now
+        with measures.timed(measures.PHASE, of="publishing"):
+            publish(self.location, self.store, optimize=False)  # what is there can be found now
         mark_published(self.location)
         taken_up_now = [*(work.video.uri for work in plan.to_embed), *(one.video.uri for one in plan.copies)]
         self._prove_searchable(taken_up_now)
         clips = self.store.count(Where((Equals("kind", "clip"),)))
         if clips >= OPTIMIZE_FROM_CLIPS and not interrupt.requested():
             progress.listener().message(f"building graphs over {clips} clips; searches answer meanwhile")
-            publish(self.location, self.store, optimize=True)
+            with measures.timed(measures.PHASE, of="building graphs"):
+                publish(self.location, self.store, optimize=True)
 
     def _settled(self, work: Sequence[Work]) -> list[str]:
         """The URIs of those videos that have an outcome; what is stored of the others is gone on from."""
@@ -343,7 +356,8 @@ class CorpusRun:
             return
         from pipelines.archive import follow
 
-        done = follow(self.settings.archive, self.store, self.location, ledger)
+        with measures.timed(measures.PHASE, of="archiving"):
+            done = follow(self.settings.archive, self.store, self.location, ledger)
         for problem in done.problems:
             progress.listener().message(f"archive mended: {problem}")
         if done.left:

@@ -1,11 +1,11 @@
 """How far a run is and what it did, in plain lines: nothing here needs a terminal, nor imports what draws on one."""
 
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
+from pipelines.log_json import tell
 from pipelines.times import lasting
 
 _LINE_EVERY_SECONDS = 10.0
@@ -69,7 +69,7 @@ class LineProgress:
         self._tell()
 
     def message(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        tell(text)
 
     def start(self) -> None:
         """Begin to show; the clock of the speed starts here."""
@@ -85,7 +85,7 @@ class LineProgress:
                 return
             self._last = now
             line = self.counts.line()
-        print(line, file=sys.stderr, flush=True)
+        tell(line)
 
 
 def summary_lines(summary: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines.rejects import rejects_path
 from pipelines.run_log import runs_path
 from pipelines.settings import IngestSettings
+from transforms import measures
 from transforms.content import check_unchanged, content_of, sparse_content_of
 from transforms.errors import Outage, VideoChanged
 from transforms.index.ledger import read_all_receipts, read_entries
@@ -36,26 +37,31 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
     source that held videos holds nothing.
     """
     ledger = {} if store is None else read_entries(store)
-    listing = list_videos(
-        settings.sources,
-        manifest=settings.manifest,
-        ignore=(rejects_path(location), runs_path(location)),
-        known=ledger,
-    )
+    with measures.timed(measures.PHASE, of="listing"):
+        listing = list_videos(
+            settings.sources,
+            manifest=settings.manifest,
+            ignore=(rejects_path(location), runs_path(location)),
+            known=ledger,
+        )
+    measures.count(measures.LISTED, len(listing.videos))
     if settings.command == "dlq replay":
         listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))
     roots = believed_roots(listing.roots, ledger, settings.max_delete)
     again = set(settings.retry_rejects)
-    plan = plan_work(
-        listing.videos,
-        _as_asked(ledger, again) if again else ledger,
-        hash_content=_unless_it_changes(content_of),
-        hash_sparse=_unless_it_changes(sparse_content_of),
-        covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
-        max_delete=settings.max_delete,
-        receipts={} if store is None else _done_segments(store),
-        decoder=decoder_version() if any(entry.rejects for entry in ledger.values()) else "",
-    )
+    with measures.timed(measures.PHASE, of="planning"):
+        plan = plan_work(
+            listing.videos,
+            _as_asked(ledger, again) if again else ledger,
+            hash_content=_unless_it_changes(content_of),
+            hash_sparse=_unless_it_changes(sparse_content_of),
+            covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
+            max_delete=settings.max_delete,
+            receipts={} if store is None else _done_segments(store),
+            decoder=decoder_version() if any(entry.rejects for entry in ledger.values()) else "",
+        )
+    for outcome in ("to_embed", "copies", "unchanged", "rejected", "gone"):
+        measures.count(measures.PLANNED, len(getattr(plan, outcome)), of=outcome)
     return Planned(listing, ledger, plan)
 
 

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipelines.tally import RunTally
+from transforms import measures
 from transforms.errors import IndexLocked, UsageError
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import reelvec_version
@@ -75,6 +77,7 @@ class RunRecord:
     recipe: str = ""
     exists: bool = False
     summary: "IngestSummary | None" = None
+    tally: RunTally = field(default_factory=RunTally)
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _began: float = field(default_factory=time.monotonic)
 
@@ -106,6 +109,7 @@ class RunRecord:
             "wall_seconds": round(time.monotonic() - self._began, 3),
             "host": socket.gethostname(),
             "reelvec": reelvec_version(),
+            **self.tally.told(),
         }
 
 
@@ -123,15 +127,18 @@ def recorded(location: IndexLocation, command: str, spent: Spent) -> Iterator[Ru
     outcome: RunOutcome = "outage"
     said = ""
     try:
-        yield record
+        with measures.heard_by(record.tally):
+            yield record
         outcome = "interrupted" if record.summary is not None and record.summary.interrupted else "ok"
     except BaseException as error:
         outcome, said = outcome_of(error), str(error)
         raise
     finally:
+        line = record.line(outcome, said)
+        measures.tell_listeners(lambda listener: listener.run_ended(line))
         if record.exists and not record.idle:
             try:
-                _append(runs_path(location), record.line(outcome, said))
+                _append(runs_path(location), line)
             except OSError as error:
                 spent.message(f"the run could not be noted in {runs_path(location)}: {error.strerror}")
 
@@ -155,6 +162,27 @@ def past_runs(location: IndexLocation, *, recipe: str) -> list[PastRun]:
     except (FileNotFoundError, NotADirectoryError):
         return []
     return list(last)
+
+
+def past_lines(location: IndexLocation) -> Iterator[dict[str, Any]]:
+    """The lines of the log, oldest first; what is torn or of another format is passed over."""
+    try:
+        with runs_path(location).open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                try:
+                    held = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(held, dict) and held.get("format") == FORMAT:
+                    yield held
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def last_ok(location: IndexLocation) -> datetime | None:
+    """When a run last ended with everything done, as far as the log goes back."""
+    ended = [str(line["ended"]) for line in past_lines(location) if line.get("outcome") == "ok" and "ended" in line]
+    return datetime.fromisoformat(ended[-1]) if ended else None
 
 
 def speed_of(runs: list[PastRun]) -> float | None:

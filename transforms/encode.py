@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
+from transforms import measures
 from transforms.encoders import health
 from transforms.encoders.objects import best_of_clip
 from transforms.encoders.registry import loaded
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 #: A sound that nowhere reaches this share of full scale (-80 dB) is silence: the clip has no vector of it.
 SILENCE = 1e-4
 _SHORTEST_SOUND_SECONDS = 0.1
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,24 +86,24 @@ def encode_segment(
 
     Raises BadVectors for vectors that must not be stored.
     """
-    clips = segment.clips
+    clips, timed = segment.clips, _Timed(models.recipe, segment.video.uri)
     transcript = transcript or heard(media, models)
     spoken = texts_of_clips(transcript.words, clips) if known.spoken is None else known.spoken
-    screen = _read(clips, media, models) if known.screen is None else known.screen
-    objects = _objects(clips, media, models)
+    screen = timed("ocr", lambda: _read(clips, media, models)) if known.screen is None else known.screen
+    objects = timed("objects", lambda: _objects(clips, media, models))
     columns: dict[str, Sequence[Vector | None]] = {
-        "transcript": text_vectors(spoken, models),
-        "ocr": text_vectors(screen, models),
-        "words": word_vectors(spoken, screen, models),
-        "audio": _sound_vectors("audio", clips, media, models),
-        "speech": _sound_vectors("sound", clips, media, models),
-        "video": _clip_vectors("video", clips, media, models),
-        "motion": _clip_vectors("motion", clips, media, models),
-        "clip": _joint_vectors(clips, media, models, [_words(*both) for both in zip(spoken, screen, strict=True)]),
+        "transcript": timed("text", lambda: text_vectors(spoken, models)),
+        "ocr": timed("text", lambda: text_vectors(screen, models)),
+        "words": timed("words", lambda: word_vectors(spoken, screen, models)),
+        "audio": timed("audio", lambda: _sound_vectors("audio", clips, media, models)),
+        "speech": timed("sound", lambda: _sound_vectors("sound", clips, media, models)),
+        "video": timed("video", lambda: _clip_vectors("video", clips, media, models)),
+        "motion": timed("motion", lambda: _clip_vectors("motion", clips, media, models)),
+        "clip": timed("joint", lambda: _joint_vectors(clips, media, models, list(map(_words, spoken, screen)))),
         "objects": [np.stack([found.vector for found, _ in own]) if own else None for own in objects],
     }
     return Encoded(
-        frames=_frame_vectors(media, models),
+        frames=timed("frames", lambda: _frame_vectors(media, models)),
         clips=tuple(
             EncodedClip(
                 vectors={name: vector for name, column in columns.items() if (vector := column[place]) is not None},
@@ -112,6 +115,20 @@ def encode_segment(
         ),
         language=transcript.language,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """Measures what the sections of a recipe take; of a section that the recipe does not have nothing is said."""
+
+    recipe: Recipe
+    uri: str
+
+    def __call__(self, section: str, make: Callable[[], T]) -> T:
+        if section not in self.recipe.encoders():
+            return make()
+        with measures.timed(measures.ENCODING, of=section, video=self.uri):
+            return make()
 
 
 def texts_of_clips(words: Sequence[Word], clips: Sequence[Clip]) -> tuple[str, ...]:
@@ -140,7 +157,10 @@ def heard(media: Media, models: Models) -> Transcript:
     """What is said in a segment; several threads may ask."""
     speech = models.get("speech")
     audio = media.sounds.get(speech.card.sample_rate_hz or 0) if speech else None
-    return speech.transcribe(audio) if speech and audio else Transcript()
+    if speech is None or audio is None:
+        return Transcript()
+    with measures.timed(measures.ENCODING, of="speech"):
+        return speech.transcribe(audio)
 
 
 def _read(clips: Sequence[Clip], media: Media, models: Models) -> tuple[str, ...]:

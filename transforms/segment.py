@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 
 from transforms import (
     coders,  # noqa: F401  registers them
     interrupt,
+    measures,
 )
+from transforms.beam_measures import report_to_beam
 from transforms.content import check_unchanged, content_of
 from transforms.cut import fixed_windows, most_clips
 from transforms.errors import IngestError, VideoChanged
@@ -74,17 +75,16 @@ class SegmentVideos(beam.PTransform):
 
 
 class _SegmentVideos(beam.DoFn):
-    videos = Metrics.counter("reelvec", "videos_probed_count")
-
     def __init__(self, settings: SegmentSettings) -> None:
         self._settings = settings
 
     def process(self, work: Work) -> Iterable[Segment | beam.pvalue.TaggedOutput[Literal["rejected"], RejectedVideo]]:
         if interrupt.stopping():
             return
-        self.videos.inc()
+        measures.count(measures.PROBED)
         try:
-            segments = segment_video(work, self._settings)
+            with measures.timed(measures.PROBING, video=work.video.uri):
+                segments = segment_video(work, self._settings)
         except VideoChanged as changed:
             listener().message(str(changed))
         except IngestError as error:
@@ -93,6 +93,9 @@ class _SegmentVideos(beam.DoFn):
         else:
             listener().video_found(segments[0].info.duration_seconds)
             yield from (segment for segment in segments if (segment.content, segment.index) not in work.done)
+
+    def finish_bundle(self) -> None:
+        report_to_beam()
 
 
 def reject_of(work: Work, error: IngestError) -> Reject:

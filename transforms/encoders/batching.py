@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from transforms import measures
+
 WAIT_SECONDS = 0.02
 
 
@@ -118,6 +120,7 @@ class SharedBatches:
             self._running -= 1
         self.batches_count += 1
         self.full_batches_count += len(batch) >= self.size
+        measures.observe(measures.BATCH_FILL, 100 * min(1.0, len(batch) / self.size))
         place = 0
         for ticket, start, end in parts:
             if error is None:

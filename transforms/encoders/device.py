@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol, TypeVar
 
+from transforms import measures
 from transforms.errors import UsageError
 
 _log = logging.getLogger(__name__)
 _kept: dict[Hashable, Any] = {}
 _kept_lock = threading.RLock()  # one model's loading may load another
 _told: set[tuple[str, str]] = set()
-_halvings: list[int] = []  # the size of each batch that did not fit
 
 T = TypeVar("T")
 Result = TypeVar("Result")
@@ -102,11 +102,6 @@ def torch_cuda_devices() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def halvings_count() -> int:
-    """How many batches were halved in this process because the device's memory was full."""
-    return len(_halvings)
-
-
 def in_halves(run: Callable[[Batch], list[Result]], batch: Batch) -> list[Result]:
     """What `run` gives for the batch; when CUDA's memory is full, for each half of it in turn.
 
@@ -117,7 +112,7 @@ def in_halves(run: Callable[[Batch], list[Result]], batch: Batch) -> list[Result
     except Exception as error:
         if not _is_full_memory(error) or len(batch) <= 1:
             raise
-        _halvings.append(len(batch))
+        measures.count(measures.HALVED)
         _log.warning("the device's memory is full at a batch of %d; trying halves", len(batch))
     # Outside the handler: inside it the traceback still holds the tensors.
     sys.modules["torch"].cuda.empty_cache()

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from transforms import measures
 from transforms.encoders.cards import Card, Modality
 from transforms.encoders.family import family
 from transforms.encoders.names import Name
@@ -270,6 +271,7 @@ class Service:
         backoff = min(self.wait_seconds * 2 ** (attempt - 1), _LONGEST_WAIT_SECONDS)
         jitter = backoff * random.uniform(0.5, 1.0)  # many workers shall not come back at once
         seconds = failure.retry_after_seconds + jitter if failure.retry_after_seconds else jitter
+        measures.count(measures.RETRIES, of="service")
         _log.warning("%s: %s; asking again in %.1f s", self.name, failure.said, seconds)
         time.sleep(seconds)
 

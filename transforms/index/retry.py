@@ -10,6 +10,7 @@ import grpc  # type: ignore[import-untyped]
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from transforms import measures
 from transforms.errors import BadVectors, DiskFull, MissingIndex, ReelvecError, StoreUnavailable, UsageError
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ def call(doing: str, shown: str, work: Callable[[], T]) -> T:
             if attempt == TRIES or time.monotonic() - began + pause_seconds > GIVE_UP_SECONDS:
                 kind = DiskFull if "No space left" in words else StoreUnavailable
                 raise kind(f"the server did not answer after {attempt} tries: {doing}: {shown}: {words}") from error
+            measures.count(measures.RETRIES, of="store")
             log.warning("%s failed, trying again in %.1f s: %s: %s", doing, pause_seconds, shown, words)
             time.sleep(pause_seconds)
     raise AssertionError("unreachable: the last try returns or raises")

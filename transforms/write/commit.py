@@ -7,11 +7,13 @@ video, then the old version's points, then the ledger entry, then the receipts g
 Only the run that has the right to write now may write: a bundle of an older run that comes late is refused.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from transforms import measures
 from transforms.errors import RunOvertaken, StoreUnavailable
 from transforms.index.kinds import clips_of, points_of
 from transforms.index.ledger import (
@@ -36,6 +38,8 @@ from transforms.records import (
     VideoState,
 )
 from transforms.write.whole import whole_of
+
+_log = logging.getLogger(__name__)
 
 
 def write_results(store: VectorStore, results: Sequence[SegmentResult], recipe: str) -> list[Receipt]:
@@ -160,9 +164,19 @@ def commit_videos(store: VectorStore, complete: Sequence[Sequence[Receipt]]) -> 
         store.flush()
         write_entries(store, entries)
     for entry in entries:
+        _tell(entry)
         if not may_be_mended(entry):
             _drop_receipts(store, entry)
     return entries
+
+
+def _tell(entry: LedgerEntry) -> None:
+    """Count and log what became of a video."""
+    measures.count(measures.SETTLED, of=entry.state)
+    said = {"event": "video_settled", "video": entry.uri, "content": entry.content, "state": entry.state}
+    why = "".join(f": {reject.error}: {reject.message}" for reject in entry.rejects[:1])
+    extra = said | {"clips": entry.clips, "causes": sorted({reject.error for reject in entry.rejects})}
+    _log.info("%s: %s, %d clips%s", entry.state, entry.uri, entry.clips, why, extra=extra)
 
 
 def _drop_receipts(store: VectorStore, entry: LedgerEntry) -> None:
@@ -287,6 +301,7 @@ def record_reject(store: VectorStore, rejected: RejectedVideo) -> LedgerEntry:
         store.delete(points_of(video.uri))
     write_entries(store, [entry])
     store.flush()
+    _tell(entry)
     return entry
 
 

@@ -1,21 +1,27 @@
 """The Beam side of writing: results are stored in groups, and never wait longer than half a second of work."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
 from apache_beam.utils.windowed_value import WindowedValue
 
-from transforms import coders  # noqa: F401  registers them
+from transforms import (
+    coders,  # noqa: F401  registers them
+    measures,
+)
+from transforms.beam_measures import report_to_beam
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_writer
 from transforms.index.store import VectorStore
 from transforms.progress import listener
 from transforms.records import Receipt, RejectedVideo, Schema, SegmentResult
 from transforms.write.commit import record_reject, write_results
+
+_log = logging.getLogger(__name__)
 
 #: One upsert, one check and one flush for as many clips as come within this time, and no more than this number.
 GROUP_SECONDS = 0.5
@@ -60,9 +66,6 @@ class _WithStore(beam.DoFn):
 
 
 class _WriteSegments(_WithStore):
-    clips = Metrics.counter("reelvec", "clips_written_count")
-    segments = Metrics.counter("reelvec", "segments_written_count")
-
     def start_bundle(self) -> None:
         self._group: list[tuple[SegmentResult, Callable[[Receipt], WindowedValue]]] = []
         self._written_at = time.monotonic()
@@ -81,7 +84,8 @@ class _WriteSegments(_WithStore):
     def _write(self) -> Iterator[WindowedValue]:
         group, self._group = self._group, []
         if group:
-            receipts = write_results(self._store, [result for result, _ in group], self._schema.recipe)
+            with measures.timed(measures.WRITING):
+                receipts = write_results(self._store, [result for result, _ in group], self._schema.recipe)
             self._report(receipts)
             in_window = {id_of(result): windowed for result, windowed in group}
             for receipt in receipts:
@@ -90,14 +94,22 @@ class _WriteSegments(_WithStore):
 
     def _report(self, receipts: list[Receipt]) -> None:
         for receipt in receipts:
-            self.clips.inc(receipt.clips)
-            self.segments.inc()
-            listener().segment_done(receipt.duration_seconds / receipt.count, receipt.clips)
+            seconds = receipt.duration_seconds / receipt.count
+            measures.count(measures.CLIPS_WRITTEN, receipt.clips)
+            measures.count(measures.SEGMENTS_WRITTEN)
+            measures.count(measures.VIDEO_WRITTEN, seconds * 1000)
+            said: dict[str, Any] = {"event": "segment_stored", "video": receipt.uri, "content": receipt.content}
+            said |= {"segment": receipt.index, "segments": receipt.count, "clips": receipt.clips}
+            _log.info("segment %d of %s: %d clips", receipt.index, receipt.uri, receipt.clips, extra=said)
+            listener().segment_done(seconds, receipt.clips)
+        report_to_beam()
 
 
 class _RecordRejects(_WithStore):
     def process(self, rejected: RejectedVideo) -> Iterator[RejectedVideo]:
-        record_reject(self._store, rejected)
+        if record_reject(self._store, rejected).state != "skipped":
+            measures.count(measures.REJECTED, of=rejected.reject.error)
+        report_to_beam()
         listener().message(f"rejected: {rejected.reject.message}")
         yield rejected
 
