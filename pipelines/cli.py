@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from pipelines.cli_archive import archive, export_command, import_command
 from pipelines.cli_dlq import dlq
 from pipelines.cli_encoders import encoders, weights
+from pipelines.cli_engines import EngineCommand
 from pipelines.cli_evaluate import evaluate
 from pipelines.cli_fit import fit
 from pipelines.cli_fsck import fsck_command
@@ -94,7 +95,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("ingest")(ingest_command)
+app.command("ingest", cls=EngineCommand)(ingest_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
 app.add_typer(archive)
@@ -106,7 +107,7 @@ app.command("encoders")(encoders)
 app.command("evaluate")(evaluate)
 app.command("migrate")(migrate_command)
 app.command("plan")(plan_command)
-app.command("reindex")(reindex_command)
+app.command("reindex", cls=EngineCommand)(reindex_command)
 app.command("fsck")(fsck_command)
 app.command("search")(search)
 app.command("train-fusion")(train_fusion_command)

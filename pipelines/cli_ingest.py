@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli_engines import Detach, Runner, engine_settings
 from pipelines.cli_options import (
     DEFAULT_INDEX,
     INTERRUPTED,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 
 def ingest_command(
+    ctx: typer.Context,
     sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
@@ -62,6 +64,8 @@ def ingest_command(
         typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
     ] = None,
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
+    runner: Runner = None,
+    detach: Detach = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     as_json: Json = False,
@@ -87,6 +91,7 @@ def ingest_command(
         "publish_every_seconds": publish_every,
         "archive": archive,
         "wait": wait or None,
+        **engine_settings(ctx, runner, detach=detach),
     }
     run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)
 

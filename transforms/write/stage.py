@@ -62,6 +62,7 @@ class _WithStore(beam.DoFn):
 class _WriteSegments(_WithStore):
     clips = Metrics.counter("reelvec", "clips_written_count")
     segments = Metrics.counter("reelvec", "segments_written_count")
+    video = Metrics.counter("reelvec", "video_written_msec")
 
     def start_bundle(self) -> None:
         self._group: list[tuple[SegmentResult, Callable[[Receipt], WindowedValue]]] = []
@@ -92,7 +93,9 @@ class _WriteSegments(_WithStore):
         for receipt in receipts:
             self.clips.inc(receipt.clips)
             self.segments.inc()
-            listener().segment_done(receipt.duration_seconds / receipt.count, receipt.clips)
+            seconds = receipt.duration_seconds / receipt.count
+            self.video.inc(round(1000 * seconds))
+            listener().segment_done(seconds, receipt.clips)
 
 
 class _RecordRejects(_WithStore):
