@@ -59,6 +59,7 @@ def check_settings(settings: IngestSettings, location: IndexLocation) -> None:
         check_detached(engine)
     if engine.runner == "dataflow":
         check_dataflow_installed()
+        _check_credentials(engine)
 
 
 def check_index(engine: Engine, location: IndexLocation) -> None:
@@ -128,6 +129,23 @@ def check_dataflow_installed() -> None:
 
     if getattr(apiclient, "dataflow", None) is None:
         raise MissingPackage("dataflow needs Google's libraries: pip install 'reelvec[dataflow]'")
+
+
+def _check_credentials(engine: Engine) -> None:
+    """Raise UsageError where Google's libraries find no credentials; they would try for half a minute."""
+    import google.auth
+    from apache_beam.options.pipeline_options import GoogleCloudOptions
+    from google.auth.exceptions import GoogleAuthError
+
+    if parsed(engine.options).view_as(GoogleCloudOptions).no_auth:
+        return
+    try:
+        google.auth.default()
+    except GoogleAuthError as error:
+        raise UsageError(
+            f"there are no credentials for dataflow ({str(error).partition('.')[0]}): "
+            "`gcloud auth application-default login`, or GOOGLE_APPLICATION_CREDENTIALS"
+        ) from error
 
 
 def finished(result: Any, engine: Engine) -> None:
