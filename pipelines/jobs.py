@@ -125,10 +125,10 @@ def submitted(pipeline: Any, engine: Engine) -> Any:
 
 def check_dataflow_installed() -> None:
     """Raise MissingPackage, a UsageError, where Beam's Dataflow runner lacks Google's libraries."""
-    from apache_beam.runners.dataflow.internal import apiclient
-
-    if getattr(apiclient, "dataflow", None) is None:
-        raise MissingPackage("dataflow needs Google's libraries: pip install 'reelvec[dataflow]'")
+    try:
+        from apache_beam.runners.dataflow.internal import apiclient  # noqa: F401  is it there?
+    except ImportError as error:
+        raise MissingPackage("dataflow needs Google's libraries: pip install 'reelvec[dataflow]'") from error
 
 
 def _check_credentials(engine: Engine) -> None:
