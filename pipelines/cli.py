@@ -52,6 +52,12 @@ if TYPE_CHECKING:
 #: A command imports what it needs when it runs: `--help` and `--version` import nothing heavy.
 _DEBUG = "--debug"
 _debugging = threading.Event()
+_OF_DEVELOPERS = (
+    "root",
+    "PrismRunner",
+    "apache_beam.utils.subprocess_server",
+    "apache_beam.runners.portability.stager",
+)
 
 
 class Commands(TyperGroup):
@@ -209,8 +215,8 @@ def main() -> None:
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
-    """Beam warns its developers through the nameless logger; that is of no use to whoever runs a command."""
-    return record.name != "root" or record.levelno >= logging.ERROR or _debugging.is_set()
+    """Beam tells its developers much through these loggers; that is of no use to whoever runs a command."""
+    return record.name not in _OF_DEVELOPERS or record.levelno >= logging.ERROR or _debugging.is_set()
 
 
 if __name__ == "__main__":

@@ -199,7 +199,8 @@ def _is_here(name: str, options: "PipelineOptions") -> bool:
         return options.view_as(DirectOptions).direct_running_mode != "multi_processing"
     kind = options.view_as(PortableOptions).environment_type
     loopback = kind == "LOOPBACK" or (name == "prism" and not kind)
-    return loopback and not options.view_as(DebugOptions).lookup_experiment("use_loopback_process_worker", False)
+    apart = options.view_as(DebugOptions).lookup_experiment("use_loopback_process_worker", False)
+    return loopback and not apart
 
 
 def _threads_of(options: "PipelineOptions") -> int:

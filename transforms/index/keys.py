@@ -40,7 +40,7 @@ def _in_secret_manager(name: str) -> str:
     try:
         from google.api_core.exceptions import GoogleAPIError
         from google.auth.exceptions import GoogleAuthError
-        from google.cloud import secretmanager
+        from google.cloud import secretmanager  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
         raise MissingPackage(f"{name} is read with Google's library: pip install 'reelvec[dataflow]'") from error
     try:
