@@ -44,6 +44,7 @@ EXTRAS = {
     "classical": ["gensim>=4.3", "scikit-learn>=1.7"],
     "services": ["cohere>=7.3", "google-genai>=3.4", "openai>=3.52", "pillow>=11", "twelvelabs>=1.3.6"],
     "buckets": ["gcsfs>=2025.9", "s3fs>=2025.9"],
+    "dataflow": ["apache-beam[gcp]==2.77.*", "google-cloud-secret-manager>=2.20"],
     "server": ["qdrant-client>=1.16"],
     "kafka": ["confluent-kafka>=2.6"],
     "pubsub": ["google-cloud-pubsub>=2.26"],

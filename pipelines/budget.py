@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from typing import Literal
 
 from transforms import interrupt
+from transforms.encoders.family import family
+from transforms.encoders.names import Name
+from transforms.progress import listener
+from transforms.recipe import Recipe
 from transforms.records import Work
 
 Order = Literal["newest", "oldest", "smallest", "listed"]
@@ -24,6 +28,22 @@ def in_order(work: Sequence[Work], order: Order) -> list[Work]:
 def taken_up(work: Sequence[Work], *, order: Order, max_videos: int | None) -> list[Work]:
     """The work of a run that may embed so many videos; the rest is left to the next run."""
     return in_order(work, order)[:max_videos]
+
+
+def ends_at(started: float, max_hours: float | None) -> float | None:
+    """When the time of a run is over, in Unix seconds, for workers whose monotonic clocks are not this one's."""
+    if max_hours is None:
+        return None
+    return time.time() + started + max_hours * 3600.0 - time.monotonic()
+
+
+def note_caps(recipe: Recipe) -> None:
+    """Say of encoders that cost money that each worker process counts for itself."""
+    paid = [name for name in recipe.encoders().values() if family(Name.parse(name).family).weights == "service"]
+    for name in paid:
+        listener().message(
+            f"max_requests of {name} bounds each worker process, not the run: so many workers, so many times as much"
+        )
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from pipelines.cli_archive import archive, export_command, import_command
 from pipelines.cli_dlq import dlq
 from pipelines.cli_encoders import encoders, weights
+from pipelines.cli_engines import EngineCommand
 from pipelines.cli_evaluate import evaluate
 from pipelines.cli_fit import fit
 from pipelines.cli_fsck import fsck_command
@@ -55,6 +56,12 @@ if TYPE_CHECKING:
 #: A command imports what it needs when it runs: `--help` and `--version` import nothing heavy.
 _DEBUG = "--debug"
 _debugging = threading.Event()
+_OF_DEVELOPERS = (
+    "root",
+    "PrismRunner",
+    "apache_beam.utils.subprocess_server",
+    "apache_beam.runners.portability.stager",
+)
 
 
 class Commands(TyperGroup):
@@ -101,7 +108,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("ingest")(ingest_command)
+app.command("ingest", cls=EngineCommand)(ingest_command)
 app.command("export")(export_command)
 app.command("import")(import_command)
 app.add_typer(archive)
@@ -114,7 +121,7 @@ app.command("encoders")(encoders)
 app.command("evaluate")(evaluate)
 app.command("migrate")(migrate_command)
 app.command("plan")(plan_command)
-app.command("reindex")(reindex_command)
+app.command("reindex", cls=EngineCommand)(reindex_command)
 app.command("fsck")(fsck_command)
 app.command("search")(search)
 app.command("stream")(stream_command)
@@ -217,8 +224,8 @@ def main() -> None:
 
 
 def _is_for_people(record: logging.LogRecord) -> bool:
-    """Beam warns its developers through the nameless logger; that is of no use to whoever runs a command."""
-    return record.name != "root" or record.levelno >= logging.ERROR or _debugging.is_set()
+    """Beam tells its developers much through these loggers; that is of no use to whoever runs a command."""
+    return record.name not in _OF_DEVELOPERS or record.levelno >= logging.ERROR or _debugging.is_set()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pipelines.cli_engines import Detach, Runner, engine_settings
 from pipelines.cli_options import (
     DEFAULT_INDEX,
     INTERRUPTED,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 
 def ingest_command(
+    ctx: typer.Context,
     sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
@@ -63,6 +65,8 @@ def ingest_command(
         typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
     ] = None,
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
+    runner: Runner = None,
+    detach: Detach = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     metrics_port: MetricsPort = None,
@@ -92,6 +96,7 @@ def ingest_command(
         "publish_every_seconds": publish_every,
         "archive": archive,
         "wait": wait or None,
+        **engine_settings(ctx, runner, detach=detach),
     }
     outside = Outside(metrics_port, metrics_file, log_format, report)
     run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json, outside=outside)

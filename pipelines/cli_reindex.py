@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipelines.cli_engines import Detach, Runner, engine_settings
 from pipelines.cli_ingest import run_ingest
 from pipelines.cli_options import DEFAULT_INDEX, Device, FailOnReject, Index, Json, Wait, seconds_option
 from pipelines.outside import LogFormat, MetricsFile, MetricsPort, Outside, Report
@@ -12,6 +13,7 @@ from transforms.errors import UsageError
 
 
 def reindex_command(
+    ctx: typer.Context,
     sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
@@ -30,6 +32,8 @@ def reindex_command(
         typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
     ] = None,
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
+    runner: Runner = None,
+    detach: Detach = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     metrics_port: MetricsPort = None,
@@ -59,6 +63,7 @@ def reindex_command(
         "publish_every_seconds": publish_every,
         "archive": archive,
         "wait": wait or None,
+        **engine_settings(ctx, runner, detach=detach),
         "command": "reindex",
     }
     outside = Outside(metrics_port, metrics_file, log_format, report)

@@ -34,9 +34,10 @@ class EmbedSegments(beam.PTransform):
     device: str = "auto"
     prefetch: int = 2
     refill: RefillFrom | None = None
+    ends_at: float | None = None
 
     def expand(self, segments: beam.PCollection[Segment]) -> beam.PCollection[SegmentResult]:
-        embed = _EmbedSegments(self.recipe, self.device, self.prefetch, self.refill)
+        embed = _EmbedSegments(self.recipe, self.device, self.prefetch, self.refill, self.ends_at)
         return segments | "DecodeEncodeFuse" >> beam.ParDo(embed).with_output_types(SegmentResult)
 
 
@@ -61,8 +62,11 @@ def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
 
 
 class _EmbedSegments(beam.DoFn):
-    def __init__(self, recipe: Recipe, device: str, prefetch: int, refill: RefillFrom | None) -> None:
+    def __init__(
+        self, recipe: Recipe, device: str, prefetch: int, refill: RefillFrom | None, ends_at: float | None = None
+    ) -> None:
         self._recipe, self._device, self._prefetch, self._refill = recipe, device, prefetch, refill
+        self._ends_at = ends_at
 
     def setup(self) -> None:
         heap.share_heaps()
@@ -87,7 +91,7 @@ class _EmbedSegments(beam.DoFn):
     def process(
         self, segment: Segment, window: Any = beam.DoFn.WindowParam, timestamp: Any = beam.DoFn.TimestampParam
     ) -> Iterator[WindowedValue]:
-        if interrupt.stopping():
+        if interrupt.stopping(self._ends_at):
             return
         future = self._decoders.submit(self._decode, segment)
         self._ahead.append((segment, future, window, timestamp))

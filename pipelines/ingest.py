@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipelines.budget import ending_in_time, taken_up
+from pipelines import jobs
+from pipelines.budget import ending_in_time, ends_at, note_caps, taken_up
 from pipelines.estimates import check_room_for
 from pipelines.planning import believed_roots, plan_run
 from pipelines.rejects import rejects_path, write_rejects
@@ -58,10 +59,13 @@ def build(
     *,
     into: IndexLocation | None = None,
     refill: "RefillFrom | None" = None,
+    spreads: bool = False,
+    ends_at: float | None = None,
 ) -> Any:
     """The pipeline of a run: one fused stage from the reference of a segment to its vectors.
 
     `into` is a space of the index other than the one in use; of what `refill` holds only what changes is made.
+    Where it `spreads`, segments are dealt out to several workers; none is started after `ends_at` (Unix seconds).
     """
     import apache_beam as beam
 
@@ -71,11 +75,11 @@ def build(
 
     location, schema = into or IndexLocation.parse(settings.index), recipe.schema()
     videos = root | "Videos" >> beam.Create(list(work)).with_output_types(Work)
-    cut = videos | "Segment" >> SegmentVideos(recipe.segment)
+    cut = videos | "Segment" >> SegmentVideos(recipe.segment, ends_at)
     segments = cut.segments
-    if settings.beam_options:  # several workers: spread the segments; one worker commits sooner without
+    if spreads:
         segments = segments | "Spread" >> beam.Reshuffle()
-    results = segments | "Embed" >> EmbedSegments(recipe, settings.device, settings.prefetch, refill)
+    results = segments | "Embed" >> EmbedSegments(recipe, settings.device, settings.prefetch, refill, ends_at)
     receipts = results | "Write" >> WriteSegments(location, schema)
     rejected = cut.rejected | "Reject" >> RecordRejects(location, schema)
     return receipts, rejected
@@ -96,6 +100,8 @@ def ingest(
     spent = Spent(listen or progress.Silent())
     progress.listen(spent)
     location = IndexLocation.parse(settings.index)
+    if settings.beam_options or settings.detach:
+        jobs.check_settings(settings, location)
     with recorded(location, settings.command, spent) as record:
         recipe = recipe_of(settings, location)
         record.exists = read_schema(location) is not None
@@ -184,6 +190,7 @@ class CorpusRun:
         self.turn, self.settling = turn, settling or Settling(0.0)
         self.store: VectorStore = open_writer(location, recipe.schema())
         self.began = now()
+        self.ends_at: float | None = None  # Unix seconds: for workers that do not hear this process
 
     def close(self) -> None:
         self.store.close()
@@ -216,6 +223,7 @@ class CorpusRun:
             mark_unpublished(self.location)
         if not plan.empty:
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
+        self.ends_at = ends_at(started, self.settings.max_hours)
         with ending_in_time(started, self.settings.max_hours):
             clips = self.embed(work) if work and not interrupt.stopping() else 0
         with measures.timed(measures.PHASE, of="copying"):
@@ -253,35 +261,47 @@ class CorpusRun:
         Workers in other processes get the store to themselves meanwhile.
         """
         import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
+
+        from pipelines.engines import parsed
 
         progress.listener().planned(len(work))
-        options = list(self.settings.beam_options)
-        in_process = not any(option.startswith("--runner") for option in options)
-        _refuse_processes(self.location, options)
-        if self.settings.max_hours is not None and not in_process:
-            raise UsageError("workers in other processes cannot be told that their time is over: leave --max-hours out")
-        if in_process:
-            options.append("--runner=FnApiRunner")
-        pipeline = beam.Pipeline(options=PipelineOptions(options))
+        engine = jobs.engine_of(self.settings.beam_options)
+        jobs.check_work(engine, work)
+        if not engine.here:
+            note_caps(self.recipe)
+        pipeline = beam.Pipeline(options=parsed(jobs.named_after(engine, self.location)))
         mine = [replace(one, run=self.turn.number) for one in work]
-        build(pipeline, mine, self.settings, self.recipe, into=self.location, refill=self.refill)
+        build(
+            pipeline,
+            mine,
+            self.settings,
+            self.recipe,
+            into=self.location,
+            refill=self.refill,
+            spreads=engine.spreads,
+            ends_at=None if engine.here else self.ends_at,
+        )
         measures.hand_over()  # what came before the pipeline is none of its counters
-        if in_process:
-            with self._published_now_and_then(), _outages_unwrapped(), measures.timed(measures.PHASE, of="embedding"):
-                result = pipeline.run()
-                result.wait_until_finish()
+        if engine.here:
+            with self._published_now_and_then(), measures.timed(measures.PHASE, of="embedding"):
+                result = jobs.submitted(pipeline, engine)
+                jobs.finished(result, engine)
             light.export_for(self.recipe.text_encoder)  # torch is loaded now; searching shall not need it
-            return _clips_written(result)
+            return _counted(result, "clips_written_count")
         self.close()
         try:
             with measures.timed(measures.PHASE, of="embedding"):
-                result = pipeline.run()
+                result = jobs.submitted(pipeline, engine)
+                if self.settings.detach:
+                    progress.listener().message(f"left to {engine.runner}: the next run settles what it commits")
+                    return 0
                 with counted_elsewhere(result):
-                    result.wait_until_finish()
+                    jobs.finished(result, engine)
         finally:
             self.store = _open_when_free(self.location, self.recipe)
-        return _clips_written(result)
+        clips = _counted(result, "clips_written_count")
+        progress.listener().segment_done(_counted(result, "video_written_msec") / 1000.0, clips)
+        return clips
 
     @contextmanager
     def _published_now_and_then(self) -> Iterator[None]:
@@ -380,36 +400,12 @@ class CorpusRun:
             progress.listener().message(f"hits will not say how sure they are: {error}")
 
 
-def _clips_written(result: Any) -> int:
-    """What the workers counted."""
+def _counted(result: Any, name: str) -> int:
+    """What the workers counted, all together."""
     from apache_beam.metrics import MetricsFilter
 
-    counters = result.metrics().query(MetricsFilter().with_name("clips_written_count"))["counters"]
+    counters = result.metrics().query(MetricsFilter().with_name(name))["counters"]
     return sum(int(counter.result or 0) for counter in counters)
-
-
-def _refuse_processes(location: IndexLocation, options: Sequence[str]) -> None:
-    if location.kind == "edge" and any("multi_processing" in option for option in options):
-        raise UsageError(
-            "an index folder is written by one process: direct_running_mode=multi_processing cannot be used with "
-            f"--index {location}; take multi_threading, or a Qdrant server"
-        )
-
-
-@contextmanager
-def _outages_unwrapped() -> Iterator[None]:
-    """Give the reason that a runner wrapped into its own error back as it was raised."""
-    try:
-        yield
-    except ReelvecError:
-        raise
-    except Exception as error:
-        seen: BaseException | None = error
-        while seen is not None:
-            if isinstance(seen, ReelvecError):
-                raise seen from None
-            seen = seen.__cause__ or seen.__context__
-        raise
 
 
 def _open_when_free(location: IndexLocation, recipe: Recipe, *, wait_seconds: float = 30.0) -> VectorStore:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from pipelines.archive import check_archive
-from pipelines.budget import ending_in_time
+from pipelines.budget import ending_in_time, ends_at
 from pipelines.filling import Filling
 from pipelines.planning import Planned, plan_run
 from pipelines.settings import IngestSettings
@@ -37,6 +37,7 @@ def reindex_by_another_recipe(
     with Filling(settings, location, recipe, turn) as filling:
         planned = plan_run(filling.donor, location, settings)
         before = _still_true(planned, to_decode=filling.change.must_decode, filled=read_entries(filling.run.store))
+        filling.run.ends_at = ends_at(started, settings.max_hours)
         with ending_in_time(started, settings.max_hours):
             written = filling.fill(before, most=settings.max_videos)
         left = len([uri for uri in before if uri not in read_entries(filling.run.store)])

@@ -31,6 +31,7 @@ class IngestSettings(BaseSettings):
     min_free_megabytes: int = Field(default=1024, ge=0)
     retry_rejects: tuple[str, ...] = ()  # URIs whose rejects are tried again whatever they say
     beam_options: tuple[str, ...] = ()  # e.g. --runner=PortableRunner --job_endpoint=...; in-process when empty
+    detach: bool = False  # leave the job to its engine once it has taken it
     archive: Path | None = None  # a folder of Parquet files that every run brings up to date
     order: Literal["newest", "oldest", "smallest", "listed"] = "listed"  # in which videos are taken up
     max_videos: int | None = Field(default=None, ge=0)  # to embed in one run; the rest is left to the next one

@@ -294,7 +294,7 @@ def test_version_and_help_import_nothing_heavy() -> None:
 def test_an_empty_folder_is_no_failure_and_json_is_one_document(tmp_path: Path) -> None:
     corpus = tmp_path / "-odd na\nme"
     corpus.mkdir()
-    process = start("ingest", "--json", "--index", str(tmp_path / "index"), "--", corpus.name, cwd=tmp_path)
+    process = start("ingest", "--json", "--index", str(tmp_path / "index"), f"./{corpus.name}", cwd=tmp_path)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     told = json.loads(out)

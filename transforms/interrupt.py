@@ -2,9 +2,11 @@
 
 A stopped run starts no new segment, finishes what is in flight and ends in order. One whose time is over has not
 failed: it also copies, removes and publishes what it planned.
-Workers in other processes never see the request: their runner cancels them.
+Workers in other processes never see the request: their job is cancelled. They are told when their time is over.
 Signal handlers ask, so these are plain names: a lock could be held by the very code that a handler interrupts.
 """
+
+import time
 
 _requested = False
 _for_good = False
@@ -36,6 +38,6 @@ def end_in_time() -> None:
     _time_is_over = True
 
 
-def stopping() -> bool:
-    """Whether no new segment is to be started."""
-    return requested() or _time_is_over
+def stopping(ends_at: float | None = None) -> bool:
+    """Whether no new segment is to be started; `ends_at` is when the time of the run is over, in Unix seconds."""
+    return requested() or _time_is_over or (ends_at is not None and time.time() >= ends_at)

@@ -68,18 +68,19 @@ class SegmentVideos(beam.PTransform):
     """Work -> Segments, and on the output `rejected` the videos that could not be looked into."""
 
     settings: SegmentSettings
+    ends_at: float | None = None  # after which no video is looked into, in Unix seconds
 
     def expand(self, work: beam.PCollection[Work]):  # type: ignore[no-untyped-def]  # Beam reads the hint as one output
-        cut = beam.ParDo(_SegmentVideos(self.settings))
+        cut = beam.ParDo(_SegmentVideos(self.settings, self.ends_at))
         return work | "Probe" >> cut.with_outputs("rejected", main="segments")
 
 
 class _SegmentVideos(beam.DoFn):
-    def __init__(self, settings: SegmentSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: SegmentSettings, ends_at: float | None = None) -> None:
+        self._settings, self._ends_at = settings, ends_at
 
     def process(self, work: Work) -> Iterable[Segment | beam.pvalue.TaggedOutput[Literal["rejected"], RejectedVideo]]:
-        if interrupt.stopping():
+        if interrupt.stopping(self._ends_at):
             return
         measures.count(measures.PROBED)
         try:

@@ -6,9 +6,10 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from transforms.errors import UsageError
+from transforms.index.keys import checked_reference, key_at
 
 #: The environment variable that holds a server's key; read when connecting, never stored.
 API_KEY_VARIABLE = "QDRANT_API_KEY"
@@ -18,13 +19,14 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 
 @dataclass(frozen=True, slots=True)
 class IndexLocation:
-    """What `--index` names: a folder, or `http(s)://host:port/NAME[?grpc_port=]`. Holds no secret."""
+    """What `--index` names: a folder, or `http(s)://host:port/NAME[?grpc_port=&key_from=]`. Holds no secret."""
 
     kind: Literal["edge", "server"]
     folder: str = ""  # absolute; edge only
     url: str = ""  # scheme://host:port; server only
     name: str = ""  # the alias of the collection; server only
     grpc_port: int = 0  # server only
+    key_from: str = ""  # where the key is; "": in the environment. Server only
     space: str = ""  # one space of the index, a subfolder or a collection; "": the one in use
 
     @classmethod
@@ -34,8 +36,8 @@ class IndexLocation:
             raise UsageError(f"an index is a folder or http(s)://host:port/NAME: --index {text!r}")
         if "://" not in text:
             return cls(kind="edge", folder=os.path.abspath(os.path.expanduser(text)))
-        url, name, grpc_port = _server_parts(text)
-        return cls(kind="server", url=url, name=name, grpc_port=grpc_port)
+        url, name, grpc_port, key_from = _server_parts(text)
+        return cls(kind="server", url=url, name=name, grpc_port=grpc_port, key_from=key_from)
 
     @property
     def path(self) -> Path:
@@ -58,11 +60,12 @@ class IndexLocation:
             return False
 
     def api_key(self) -> str | None:
-        """The server's key from the environment; raises UsageError where it would travel unencrypted."""
-        key = os.environ.get(API_KEY_VARIABLE) or None
+        """The server's key, read where it is used; raises UsageError where it would travel unencrypted."""
+        key = key_at(self.key_from) if self.key_from else os.environ.get(API_KEY_VARIABLE) or None
         if key and self.url.startswith("http://") and not self.loopback:
             raise UsageError(
-                f"a key is not sent over plain http: --index {self}; use https, or unset {API_KEY_VARIABLE}"
+                f"a key is not sent over plain http: --index {self}; use https, or "
+                f"{'leave key_from out' if self.key_from else f'unset {API_KEY_VARIABLE}'}"
             )
         return key
 
@@ -70,23 +73,25 @@ class IndexLocation:
         if self.kind == "edge":
             return os.fsencode(self.folder).decode(errors="replace")
         rest_port = urlsplit(self.url).port or 0
-        suffix = "" if self.grpc_port == rest_port + 1 else f"?grpc_port={self.grpc_port}"
-        return f"{self.url}/{self.name}{suffix}"
+        told = [] if self.grpc_port == rest_port + 1 else [f"grpc_port={self.grpc_port}"]
+        told += [f"key_from={quote(self.key_from, safe=':/')}"] if self.key_from else []
+        return f"{self.url}/{self.name}{'?' if told else ''}{'&'.join(told)}"
 
 
-def _server_parts(text: str) -> tuple[str, str, int]:
+def _server_parts(text: str) -> tuple[str, str, int, str]:
     cure = "write it as http(s)://host:port/NAME, with ?grpc_port= where that is not port + 1"
     try:
         parts = urlsplit(text)
         port = parts.port or (443 if parts.scheme == "https" else 6333)
         options = parse_qs(parts.query, strict_parsing=True) if parts.query else {}
         grpc_port = int(options.pop("grpc_port", [str(port + 1)])[0])
+        key_from = options.pop("key_from", [""])[0]
     except ValueError as error:
         raise UsageError(f"an index's URL cannot be read ({error}); {cure}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"an index is a folder or a Qdrant server: scheme={parts.scheme!r}; {cure}")
     if parts.username or parts.password:
-        raise UsageError(f"an index's URL holds no password; put the key into {API_KEY_VARIABLE}")
+        raise UsageError(f"an index's URL holds no password; put the key into {API_KEY_VARIABLE}, or say ?key_from=")
     name = parts.path.strip("/")
     if not _NAME.fullmatch(name) or "--" in name:
         raise UsageError(f"an index's name is letters, digits, '_', '-' and '.', without '--': name={name!r}; {cure}")
@@ -95,4 +100,4 @@ def _server_parts(text: str) -> tuple[str, str, int]:
     if not 0 < grpc_port < 65536:
         raise UsageError(f"a port lies between 1 and 65535: grpc_port={grpc_port}; {cure}")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port}", name, grpc_port
+    return f"{parts.scheme}://{host}:{port}", name, grpc_port, checked_reference(key_from) if key_from else ""
