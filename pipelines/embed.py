@@ -25,6 +25,7 @@ from transforms.media.versions import decoder_version
 from transforms.progress import listener
 from transforms.recipe import Recipe
 from transforms.records import Reject, Segment, SegmentResult
+from transforms.remote.settings import DEFAULTS, RemoteSettings
 
 
 @dataclass
@@ -35,9 +36,10 @@ class EmbedSegments(beam.PTransform):
     device: str = "auto"
     prefetch: int = 2
     refill: RefillFrom | None = None
+    remote: RemoteSettings = DEFAULTS
 
     def expand(self, segments: beam.PCollection[Segment]) -> beam.PCollection[SegmentResult]:
-        embed = _EmbedSegments(self.recipe, self.device, self.prefetch, self.refill)
+        embed = _EmbedSegments(self.recipe, self.device, self.prefetch, self.refill, self.remote)
         return segments | "DecodeEncodeFuse" >> beam.ParDo(embed).with_output_types(SegmentResult)
 
 
@@ -66,8 +68,16 @@ class _EmbedSegments(beam.DoFn):
     rejected = Metrics.counter("reelvec", "segments_rejected_count")
     halved = Metrics.counter("reelvec", "batches_halved_count")
 
-    def __init__(self, recipe: Recipe, device: str, prefetch: int, refill: RefillFrom | None) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        device: str,
+        prefetch: int,
+        refill: RefillFrom | None,
+        remote: RemoteSettings = DEFAULTS,
+    ) -> None:
         self._recipe, self._device, self._prefetch, self._refill = recipe, device, prefetch, refill
+        self._remote = remote
 
     def setup(self) -> None:
         heap.share_heaps()
@@ -76,8 +86,8 @@ class _EmbedSegments(beam.DoFn):
 
     def _made(self) -> Embedding | Refilling:
         if self._refill is None:
-            return Embedding(self._recipe, self._device)
-        return Refilling(self._recipe, self._device, self._refill)
+            return Embedding(self._recipe, self._device, self._remote)
+        return Refilling(self._recipe, self._device, self._refill, self._remote)
 
     def teardown(self) -> None:
         self._maker.models.unregister(self)

@@ -65,16 +65,17 @@ def build(
     import apache_beam as beam
 
     from pipelines.embed import EmbedSegments
-    from transforms.segment import SegmentVideos
+    from transforms.segment import SegmentVideos, SpreadSegments
     from transforms.write.stage import RecordRejects, WriteSegments
 
     location, schema = into or IndexLocation.parse(settings.index), recipe.schema()
     videos = root | "Videos" >> beam.Create(list(work)).with_output_types(Work)
-    cut = videos | "Segment" >> SegmentVideos(recipe.segment)
+    cut = videos | "Segment" >> SegmentVideos(recipe.segment, settings.remote)
     segments = cut.segments
     if settings.beam_options:  # several workers: spread the segments; one worker commits sooner without
-        segments = segments | "Spread" >> beam.Reshuffle()
-    results = segments | "Embed" >> EmbedSegments(recipe, settings.device, settings.prefetch, refill)
+        segments = segments | "Spread" >> SpreadSegments(settings.remote.together_bytes)
+    embed = EmbedSegments(recipe, settings.device, settings.prefetch, refill, settings.remote)
+    results = segments | "Embed" >> embed
     receipts = results | "Write" >> WriteSegments(location, schema)
     rejected = cut.rejected | "Reject" >> RecordRejects(location, schema)
     return receipts, rejected
@@ -99,7 +100,7 @@ def ingest(
         recipe = recipe_of(settings, location)
         record.exists = read_schema(location) is not None
         if not record.exists:  # a wrong path must not leave an empty index behind
-            list_videos(settings.sources, manifest=settings.manifest)
+            list_videos(settings.sources, manifest=settings.manifest, remote=settings.remote)
         with writing(location, command=settings.command, wait=settings.wait) as turn:
             if len(spaces_of(location)) > 1:
                 drop_expired(location)

@@ -16,6 +16,8 @@ from transforms.index.store import Reader
 from transforms.media.versions import decoder_version
 from transforms.plan import Plan, plan_work
 from transforms.records import LedgerEntry, VideoRef
+from transforms.remote.names import is_remote
+from transforms.remote.store import same_bytes
 from transforms.source import Listing, Root, list_videos
 from transforms.uris import path_of_uri, shown
 
@@ -41,16 +43,18 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
         manifest=settings.manifest,
         ignore=(rejects_path(location), runs_path(location)),
         known={uri: (entry.size_bytes, entry.version) for uri, entry in ledger.items()},
+        remote=settings.remote,
     )
     if settings.command == "dlq replay":
         listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))
     roots = believed_roots(listing.roots, ledger, settings.max_delete)
     again = set(settings.retry_rejects)
+    remote = {told: entry.content for entry in ledger.values() if entry.content and (told := same_bytes(entry))}
     plan = plan_work(
         listing.videos,
         _as_asked(ledger, again) if again else ledger,
-        hash_content=_unless_it_changes(content_of),
-        hash_sparse=_unless_it_changes(sparse_content_of),
+        hash_content=_unless_it_changes(content_of, remote),
+        hash_sparse=_unless_it_changes(sparse_content_of, remote),
         covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
         max_delete=settings.max_delete,
         receipts={} if store is None else _done_segments(store),
@@ -98,10 +102,17 @@ def _done_segments(store: Reader) -> dict[str, set[tuple[str, int]]]:
     return done
 
 
-def _unless_it_changes(hash_of: Callable[[Path], str]) -> Callable[[VideoRef], str]:
-    """A hash of a listed file; "" where it cannot be read now: embedding it will say why."""
+def _unless_it_changes(hash_of: Callable[[Path], str], remote: Mapping[str, str]) -> Callable[[VideoRef], str]:
+    """A hash of a listed file; "" where it cannot be read now: embedding it will say why.
+
+    Planning fetches nothing: what is known of a remote file's bytes is what its store says, and `remote`, their hash
+    where the index has a file of which the store says the same.
+    """
 
     def hashed(video: VideoRef) -> str:
+        if is_remote(video.uri):
+            told = same_bytes(video)
+            return remote.get(told, told)
         try:
             content = hash_of(path_of_uri(video.uri))
             check_unchanged(video)
