@@ -18,6 +18,8 @@ from pipelines.cli_options import (
     DEFAULT_INDEX,
     INTERRUPTED,
     REJECTS,
+    SOURCES_HELP,
+    AllowPrivate,
     Device,
     FailOnReject,
     Index,
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def ingest_command(
-    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
@@ -62,6 +64,8 @@ def ingest_command(
         typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
     ] = None,
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
+    remote_cache: Annotated[Path | None, typer.Option(help="The folder that remote files are fetched to.")] = None,
+    allow_private_addresses: AllowPrivate = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     as_json: Json = False,
@@ -86,6 +90,8 @@ def ingest_command(
         "max_delete": max_delete,
         "publish_every_seconds": publish_every,
         "archive": archive,
+        "remote_cache": remote_cache,
+        "allow_private_addresses": allow_private_addresses or None,
         "wait": wait or None,
     }
     run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json)

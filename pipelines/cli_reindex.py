@@ -6,12 +6,22 @@ from typing import Annotated
 import typer
 
 from pipelines.cli_ingest import run_ingest
-from pipelines.cli_options import DEFAULT_INDEX, Device, FailOnReject, Index, Json, Wait, seconds_option
+from pipelines.cli_options import (
+    DEFAULT_INDEX,
+    SOURCES_HELP,
+    AllowPrivate,
+    Device,
+    FailOnReject,
+    Index,
+    Json,
+    Wait,
+    seconds_option,
+)
 from transforms.errors import UsageError
 
 
 def reindex_command(
-    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
     recipe: Annotated[
@@ -29,6 +39,7 @@ def reindex_command(
         typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
     ] = None,
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
+    allow_private_addresses: AllowPrivate = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     as_json: Json = False,
@@ -53,6 +64,7 @@ def reindex_command(
         "max_delete": max_delete,
         "publish_every_seconds": publish_every,
         "archive": archive,
+        "allow_private_addresses": allow_private_addresses or None,
         "wait": wait or None,
         "command": "reindex",
     }

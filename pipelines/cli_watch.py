@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.cli_ingest import settings_of
-from pipelines.cli_options import DEFAULT_INDEX, INTERRUPTED, LOCKED, OUTAGE, Device, Index, Json, say, seconds_option
+from pipelines.cli_options import (
+    DEFAULT_INDEX,
+    INTERRUPTED,
+    LOCKED,
+    OUTAGE,
+    SOURCES_HELP,
+    AllowPrivate,
+    Device,
+    Index,
+    Json,
+    say,
+    seconds_option,
+)
 from transforms.errors import ReelvecError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def watch_command(
-    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
     index: Index = DEFAULT_INDEX,
     every: Annotated[
         float, typer.Option(parser=seconds_option, metavar="TIME", help="From the start of a round to the next.")
@@ -43,6 +55,7 @@ def watch_command(
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
     device: Device = None,
     max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
+    allow_private_addresses: AllowPrivate = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="A line for idle rounds too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -65,6 +78,7 @@ def watch_command(
         "device": device,
         "max_delete": max_delete,
         "max_videos": max_videos,
+        "allow_private_addresses": allow_private_addresses or None,
         "command": "watch",
     }
     settings = settings_of(given)

@@ -296,9 +296,8 @@ def test_a_server_that_is_not_there_is_a_failure_that_may_pass(settings: RemoteS
 
 
 def test_a_server_that_keeps_silent_is_given_up(settings: RemoteSettings) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        with pytest.raises(Broken, match="did not answer"):
-            Web(replace(settings, read_seconds=0.2)).look(f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp4")
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Broken, match="did not answer"):
+        Web(replace(settings, read_seconds=0.2)).look(f"http://127.0.0.1:{silent.getsockname()[1]}/a.mp4")
 
 
 def test_a_size_that_only_a_ranged_get_tells_is_found(server: WebServer, settings: RemoteSettings) -> None:

@@ -18,6 +18,7 @@ class Served:
     modified_seconds: float | None = 1.7e9
     ranges: bool = True
     statuses: list[int] = field(default_factory=list)  # of the next GETs, before it is served as it is
+    looks: list[int] = field(default_factory=list)  # statuses of the next HEADs
     breaks_after: list[int] = field(default_factory=list)  # bytes that the next GETs send before they break off
     then: "Served | None" = None  # what it is after the next GET
     tells_length: tuple[str, ...] = ("HEAD", "GET")  # which answers say how long it is
@@ -92,8 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {}, b"", asked)
             return
         getting = self.command == "GET"
-        if getting and served.statuses:
-            self._send(served.statuses.pop(0), {}, b"", asked)
+        if statuses := served.statuses if getting else served.looks:
+            self._send(statuses.pop(0), {}, b"", asked)
             return
         if getting and served.then is not None:
             self.server.files[self.path] = served.then

@@ -11,17 +11,17 @@ import os
 import stat
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 from transforms.errors import MissingPackage, RemoteRefused, SourceUnavailable, UsageError
-from transforms.manifest import Metadata, Row, read_manifest
+from transforms.manifest import Metadata, read_manifest
 from transforms.media.sniff import MEDIA_SUFFIXES, looks_like_media
 from transforms.patterns import advance, components, matches, start
 from transforms.records import VideoRef
+from transforms.remote.listing import Below, looked_up
 from transforms.remote.names import BUCKETS, bucket_and_key, is_remote, normalised, redacted, scheme_of
 from transforms.remote.settings import DEFAULTS, RemoteSettings
 from transforms.remote.store import Broken, Found, Store, store_of
@@ -31,8 +31,6 @@ from transforms.uris import is_local, path_of_uri, shown, uri_of_path
 #: A folder that holds this file is an index, not a part of the corpus.
 INDEX_MARK = "reelvec.json"
 HEAD_BYTES = 4096
-#: Lookups of web addresses that a manifest names, at once.
-_LOOKUPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,20 +162,19 @@ class _Lister:
         origin = uri_of_path(manifest)
         listed: set[str] = set()
         unanswered: list[str] = []
-        elsewhere = self._looked_up([row for row in rows if is_remote(row.uri)])
+        elsewhere = iter(looked_up([row.uri for row in rows if is_remote(row.uri)], self.remote))
         for row in rows:
-            if row.number in elsewhere:
-                found_remote = elsewhere[row.number]
-                if isinstance(found_remote, Found) and found_remote.uri not in listed:
-                    listed.add(found_remote.uri)
-                    self._add_video(_remote_video(found_remote, origin=origin, metadata=row.metadata))
-                elif isinstance(found_remote, Found):
+            if is_remote(row.uri):
+                answer = next(elsewhere)
+                if not isinstance(answer, Found):
+                    self._add_unlisted_row(f"row {row.number} of {manifest}", row.uri, answer, unanswered)
+                elif answer.uri in listed:
                     self.problems.append(
-                        f"row {row.number} of {manifest} names a video again, the first row counts: "
-                        f"{found_remote.uri!r}"
+                        f"row {row.number} of {manifest} names a video again, the first row counts: {answer.uri!r}"
                     )
                 else:
-                    self._add_unlisted_row(f"row {row.number} of {manifest}", row.uri, found_remote, unanswered)
+                    listed.add(answer.uri)
+                    self._add_video(_remote_video(answer, origin=origin, metadata=row.metadata))
                 continue
             try:
                 path = os.path.join(os.path.dirname(os.path.abspath(manifest)), _local_path(row.uri))
@@ -198,20 +195,6 @@ class _Lister:
             listed.add(uri)
             self._add_video(_video(uri, found, origin=origin, metadata=row.metadata))
         self.roots.append(Root(origin, listed=len(listed), manifest=True, unreadable=tuple(sorted(unanswered))))
-
-    def _looked_up(self, rows: Sequence[Row]) -> dict[int, Found | Exception | None]:
-        """What lies at each row's address, or why that is not known, by the number of the row."""
-
-        def look(row: Row) -> Found | Exception | None:
-            try:
-                uri = normalised(row.uri)
-                store = store_of(uri, self.remote)
-                return tried(lambda: store.look(uri))
-            except (Broken, RemoteRefused, UsageError) as error:
-                return error
-
-        with ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="look") as pool:
-            return dict(zip([row.number for row in rows], pool.map(look, rows), strict=True))
 
     def _add_unlisted_row(self, row: str, uri: str, why: Exception | None, unanswered: list[str]) -> None:
         """Say what is wrong with a row; of what does not answer now nothing is removed."""
@@ -239,34 +222,27 @@ class _Lister:
                     return
                 if not bucket:
                     raise UsageError(f"there is nothing to read at {uri!r}: the server knows no such file")
-            self._add_objects(store, uri, key)
+            self._add_objects(store, uri)
         except Broken as error:
             self._add_outage(uri, error)
         except RemoteRefused as error:
             raise UsageError(str(error)) from error
 
-    def _add_objects(self, store: Store, uri: str, key: str) -> None:
-        """Add what a bucket holds below a prefix, or what matches a glob: page by page, kept is what is a video."""
-        parts = key.rstrip("/").split("/") if key.rstrip("/") else []
-        plain = next((place for place, part in enumerate(parts) if glob.has_magic(part)), len(parts))
-        base = "/".join([uri.removesuffix(key).rstrip("/"), *parts[:plain]])
-        root = Root(base, "/".join(parts[plain:]))
-        begins = uri[: min((uri.find(mark) for mark in "*?[" if mark in uri), default=len(uri))]
-        wanted, listed = components(root.pattern), 0
+    def _add_objects(self, store: Store, uri: str) -> None:
+        """Add what a bucket holds below a prefix, or what matches a glob; kept is what is a video."""
+        below = Below.of(uri)
+        root, listed = Root(below.base, below.pattern), 0
         try:
-            for page in store.pages(begins if root.pattern else base + "/"):
-                for found in page:
-                    names = found.uri.removeprefix(base + "/").split("/")
-                    if names[-1] and matches(names, wanted):  # a name that ends with / stands for a folder
-                        listed += 1
-                        self._add_object(found, root.origin)
+            for found in below.objects(store):
+                listed += 1
+                self._add_object(found, root.origin)
         except Broken as error:
             self.roots.append(replace(root, ok=False, listed=listed))
             self._add_outage(root.origin, error)
             return
         if not listed and root.pattern:
             self.problems.append(f"nothing matches {uri!r}")
-        elif not listed and not any(known.startswith(base + "/") for known in self.known):
+        elif not listed and not any(known.startswith(f"{root.uri}/") for known in self.known):
             raise UsageError(f"there is nothing to read at {uri!r}: no object has this name or begins with it")
         self.roots.append(replace(root, listed=listed))
 

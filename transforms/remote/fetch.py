@@ -69,8 +69,10 @@ class Arriving:
                 f"the file grew while it was fetched: {redacted(self._video.uri)}, "
                 f"size_bytes={self._video.size_bytes} when listed; the next run takes it up"
             )
+        left = memoryview(data)
         try:
-            self._file.write(data)
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFull(f"the disk of the cache is full: {redacted(self._video.uri)}: {error}") from error
