@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -36,7 +36,7 @@ def plan_command(
 
     if not sources and manifest is None:
         raise UsageError("name the videos: files, folders or globs, or a --manifest")
-    given = {"sources": tuple(sources or ()), "index": index, "manifest": manifest, "recipe": recipe}
+    given: dict[str, Any] = {"sources": tuple(sources or ()), "index": index, "manifest": manifest, "recipe": recipe}
     given["max_delete"] = max_delete
     given["allow_private_addresses"] = allow_private_addresses or None
     settings = settings_of(given)

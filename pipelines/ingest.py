@@ -32,6 +32,7 @@ from transforms.index.unpublished import is_unpublished, mark_published, mark_un
 from transforms.plan import Plan, leave
 from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, Work
+from transforms.remote.clients import use_options
 from transforms.remove import remove_videos
 from transforms.source import list_videos
 from transforms.write.commit import commit_leftovers, now, sweep
@@ -100,6 +101,7 @@ def ingest(
         recipe = recipe_of(settings, location)
         record.exists = read_schema(location) is not None
         if not record.exists:  # a wrong path must not leave an empty index behind
+            use_options(settings.beam_options)
             list_videos(settings.sources, manifest=settings.manifest, remote=settings.remote)
         with writing(location, command=settings.command, wait=settings.wait) as turn:
             if len(spaces_of(location)) > 1:

@@ -16,6 +16,7 @@ from transforms.index.store import Reader
 from transforms.media.versions import decoder_version
 from transforms.plan import Plan, plan_work
 from transforms.records import LedgerEntry, VideoRef
+from transforms.remote.clients import use_options
 from transforms.remote.names import is_remote
 from transforms.remote.store import same_bytes
 from transforms.source import Listing, Root, list_videos
@@ -37,6 +38,7 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
     Raises UsageError for a source that is not there and for more deletions than `max_delete` allows, Outage where a
     source that held videos holds nothing.
     """
+    use_options(settings.beam_options)
     ledger = {} if store is None else read_entries(store)
     listing = list_videos(
         settings.sources,

@@ -12,7 +12,7 @@ import pytest
 from tests.bucket_servers import gcs_server, s3_server
 from transforms.errors import SourceUnavailable, UsageError, VideoChanged
 from transforms.records import VideoRef
-from transforms.remote.clients import forget_clients
+from transforms.remote.clients import forget_clients, use_options
 from transforms.remote.fetch import held
 from transforms.remote.settings import RemoteSettings
 from transforms.remote.store import Broken, Found, store_of
@@ -231,6 +231,17 @@ def test_a_store_that_does_not_answer_is_an_outage(s3, monkeypatch: pytest.Monke
     forget_clients()
     with pytest.raises(SourceUnavailable, match="does not answer"):
         list_videos(["s3://films/x/"])
+
+
+def test_the_options_of_a_pipeline_say_where_the_store_is(s3, monkeypatch: pytest.MonkeyPatch) -> None:
+    s3.put_object(Bucket="films", Key="a.mp4", Body=b"x")
+    endpoint = os.environ["AWS_ENDPOINT_URL_S3"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    use_options([f"--s3_endpoint_url={endpoint}"])
+    try:
+        assert len(list_videos(["s3://films"]).videos) == 1
+    finally:
+        use_options([])
 
 
 def test_missing_credentials_are_said_with_their_cure(s3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,12 +7,22 @@ that the runner sent, and by the environment (AWS_*, GOOGLE_APPLICATION_CREDENTI
 
 import os
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from transforms.errors import MissingPackage
 
 _clients: dict[str, tuple[int, Any]] = {}  # with the process that made them: a fork shares no connections
 _making = threading.Lock()
+_options: tuple[str, ...] = ()
+
+
+def use_options(options: Sequence[str]) -> None:
+    """Beam's options (`--s3_endpoint_url=...`) for a process that lists before it has a pipeline that says them."""
+    global _options
+    if tuple(options) != _options:
+        _options = tuple(options)
+        forget_clients()
 
 
 def s3_client() -> Any:
@@ -45,10 +55,8 @@ def _new_s3() -> Any:
     except ImportError as error:
         raise MissingPackage('s3:// needs the package boto3: pip install "reelvec[aws]"') from error
     from apache_beam.io.aws.s3io import S3IO
-    from apache_beam.io.filesystems import FileSystems
 
-    options = getattr(FileSystems.get_filesystem("s3://"), "_options", None)
-    return S3IO(options={} if options is None else options).client.client
+    return S3IO(options=_beam_options("s3://", "_options")).client.client
 
 
 def _new_gcs() -> Any:
@@ -61,8 +69,14 @@ def _new_gcs() -> Any:
         ) from error
     if os.environ.get("STORAGE_EMULATOR_HOST"):  # a server that stands in for the cloud knows no accounts
         return google.cloud.storage.Client.create_anonymous_client()
-    from apache_beam.io.filesystems import FileSystems
     from apache_beam.io.gcp.gcsio import GcsIO
 
-    options = getattr(FileSystems.get_filesystem("gs://"), "_pipeline_options", None)
-    return GcsIO(pipeline_options=options).client
+    return GcsIO(pipeline_options=_beam_options("gs://", "_pipeline_options")).client
+
+
+def _beam_options(scheme: str, name: str) -> Any:
+    """The options that Beam set its filesystem up with, or those that this process was told."""
+    from apache_beam.io.filesystems import FileSystems
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    return getattr(FileSystems.get_filesystem(scheme), name, None) or PipelineOptions(list(_options))

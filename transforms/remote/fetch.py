@@ -130,7 +130,7 @@ def _verify(part: Path, checksum: Checksum | None, into: Arriving) -> None:
     if checksum.name == "crc32c":
         import google_crc32c  # comes with google-cloud-storage
 
-        found = _digest(part, google_crc32c.Checksum())
+        found = _digest(part, google_crc32c.Checksum())  # type: ignore[no-untyped-call]
     else:
         found = _digest(part, hashlib.md5(usedforsecurity=False))
     if found != checksum.value:
