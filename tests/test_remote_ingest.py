@@ -75,7 +75,9 @@ class Run:
         try:
             found = reader.scroll(Where((Equals("kind", "clip"), Equals("live", True))), vectors=True)
             return {
-                (str(point.payload["uri"]).rsplit("/", 1)[1], point.payload["start_seconds"]): point.vectors["speech"]
+                (str(point.payload["uri"]).rsplit("/", 1)[1], point.payload["start_seconds"]): np.asarray(
+                    point.vectors["speech"]
+                )
                 for point in found
             }
         finally:

@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -173,6 +176,54 @@ def test_a_name_is_looked_up_once_and_the_checked_address_is_connected_to(
     server.serve("/a.mp4", DATA)
     assert Web(settings).look(f"http://name.example:{server.server_address[1]}/a.mp4") is not None
     assert asked.count("name.example") == 1
+
+
+def secured(server: WebServer, folder: Path, name: str) -> Path:
+    """Let a server speak TLS as this name; gives the certificate, which it signed itself."""
+    if not shutil.which("openssl"):
+        pytest.skip("openssl is not installed: it makes the certificate")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-days",
+        "2",
+    ]
+    command += ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return certificate
+
+
+def test_a_certificate_is_that_of_the_name_though_the_connection_goes_to_an_address(
+    server: WebServer, settings: RemoteSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = secured(server, tmp_path, "name.example")
+    look_up = socket.getaddrinfo
+
+    def answered(host, *more, **options):  # type: ignore[no-untyped-def]
+        return look_up("127.0.0.1" if str(host).endswith(".example") else host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answered)
+    server.serve("/a.mp4", DATA)
+    port = server.server_address[1]
+    with pytest.raises(RemoteRefused, match="certificate"):
+        Web(settings).look(f"https://name.example:{port}/a.mp4")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert fetched(seen(f"https://name.example:{port}/a.mp4", settings), settings) == DATA
+    with pytest.raises(RemoteRefused, match="certificate"):
+        Web(settings).look(f"https://other.example:{port}/a.mp4")
+    server.redirects["/down"] = f"http://name.example:{port}/a.mp4"
+    with pytest.raises(RemoteRefused, match="from https to http"):
+        Web(settings).look(f"https://name.example:{port}/down")
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://example.org/a", "gopher://127.0.0.1/"])
