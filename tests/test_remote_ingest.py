@@ -73,13 +73,9 @@ class Run:
         """The vector of each clip, by its file's name and its start."""
         reader = open_reader(self.location)
         try:
-            found = reader.scroll(Where((Equals("kind", "clip"), Equals("live", True))), vectors=True)
-            return {
-                (str(point.payload["uri"]).rsplit("/", 1)[1], point.payload["start_seconds"]): np.asarray(
-                    point.vectors["speech"]
-                )
-                for point in found
-            }
+            found = list(reader.scroll(Where((Equals("kind", "clip"), Equals("live", True))), vectors=True))
+            names = [(str(point.payload["uri"]).rsplit("/", 1)[1], point.payload["start_seconds"]) for point in found]
+            return dict(zip(names, (np.asarray(point.vectors["speech"]) for point in found), strict=True))
         finally:
             reader.close()
 

@@ -59,6 +59,9 @@ class WebServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
 
+    def handle_error(self, *_: object) -> None:
+        """Whoever is asked breaks off on purpose; nobody wants to read of it."""
+
     def serve(self, path: str, data: bytes, **how) -> str:
         self.files[path] = Served(data, **how)
         return self.url + path
