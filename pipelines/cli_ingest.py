@@ -19,6 +19,8 @@ from pipelines.cli_options import (
     DEFAULT_INDEX,
     INTERRUPTED,
     REJECTS,
+    SOURCES_HELP,
+    AllowPrivate,
     Device,
     FailOnReject,
     Index,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
 def ingest_command(
     ctx: typer.Context,
-    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
@@ -67,6 +69,8 @@ def ingest_command(
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
     runner: Runner = None,
     detach: Detach = False,
+    remote_cache: Annotated[Path | None, typer.Option(help="The folder that remote files are fetched to.")] = None,
+    allow_private_addresses: AllowPrivate = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     metrics_port: MetricsPort = None,
@@ -95,6 +99,8 @@ def ingest_command(
         "max_delete": max_delete,
         "publish_every_seconds": publish_every,
         "archive": archive,
+        "remote_cache": remote_cache,
+        "allow_private_addresses": allow_private_addresses or None,
         "wait": wait or None,
         **engine_settings(ctx, runner, detach=detach),
     }

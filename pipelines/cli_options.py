@@ -11,6 +11,7 @@ from transforms.errors import UsageError
 OK, OUTAGE, USAGE, REJECTS, LOCKED, WORK, INTERRUPTED = 0, 1, 2, 3, 4, 10, 130
 
 DEFAULT_INDEX = "reelvec.index"
+SOURCES_HELP = "Files, folders, globs in quotes; http(s)://, s3:// and gs:// addresses."
 
 
 def seconds_option(text: str | float) -> float:
@@ -36,6 +37,13 @@ Index = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another process writes the index.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; cuda never falls back to the processor.")]
+AllowPrivate = Annotated[
+    bool,
+    typer.Option(
+        "--allow-private-addresses",
+        help="Fetch http(s) from this machine and its private networks too; metadata servers never.",
+    ),
+]
 FailOnReject = Annotated[bool, typer.Option("--fail-on-reject", help="Exit with 3 when anything was rejected.")]
 
 

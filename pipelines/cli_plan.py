@@ -2,11 +2,11 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli_options import DEFAULT_INDEX, WORK, Index, Json, print_json, say
+from pipelines.cli_options import DEFAULT_INDEX, SOURCES_HELP, WORK, AllowPrivate, Index, Json, print_json, say
 from transforms.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ _SHOWN_VIDEOS = 10
 
 
 def plan_command(
-    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
     max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
+    allow_private_addresses: AllowPrivate = False,
     prices: Annotated[
         Path | None, typer.Option(help="TOML file with usd_per_machine_hour and [usd_per_clip]; or REELVEC_PRICES.")
     ] = None,
@@ -35,8 +36,9 @@ def plan_command(
 
     if not sources and manifest is None:
         raise UsageError("name the videos: files, folders or globs, or a --manifest")
-    given = {"sources": tuple(sources or ()), "index": index, "manifest": manifest, "recipe": recipe}
+    given: dict[str, Any] = {"sources": tuple(sources or ()), "index": index, "manifest": manifest, "recipe": recipe}
     given["max_delete"] = max_delete
+    given["allow_private_addresses"] = allow_private_addresses or None
     settings = settings_of(given)
     table = read_prices(prices)
     report = dry_run(settings, recipe_of(settings, IndexLocation.parse(index)), table)

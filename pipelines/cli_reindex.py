@@ -7,14 +7,24 @@ import typer
 
 from pipelines.cli_engines import Detach, Runner, engine_settings
 from pipelines.cli_ingest import run_ingest
-from pipelines.cli_options import DEFAULT_INDEX, Device, FailOnReject, Index, Json, Wait, seconds_option
+from pipelines.cli_options import (
+    DEFAULT_INDEX,
+    SOURCES_HELP,
+    AllowPrivate,
+    Device,
+    FailOnReject,
+    Index,
+    Json,
+    Wait,
+    seconds_option,
+)
 from pipelines.outside import LogFormat, MetricsFile, MetricsPort, Outside, Report
 from transforms.errors import UsageError
 
 
 def reindex_command(
     ctx: typer.Context,
-    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
     index: Index = DEFAULT_INDEX,
     manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
     recipe: Annotated[
@@ -34,6 +44,7 @@ def reindex_command(
     archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
     runner: Runner = None,
     detach: Detach = False,
+    allow_private_addresses: AllowPrivate = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
     metrics_port: MetricsPort = None,
@@ -62,6 +73,7 @@ def reindex_command(
         "max_delete": max_delete,
         "publish_every_seconds": publish_every,
         "archive": archive,
+        "allow_private_addresses": allow_private_addresses or None,
         "wait": wait or None,
         **engine_settings(ctx, runner, detach=detach),
         "command": "reindex",

@@ -16,7 +16,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipelines.cli_ingest import settings_of
-from pipelines.cli_options import DEFAULT_INDEX, INTERRUPTED, LOCKED, OUTAGE, Device, Index, Json, say, seconds_option
+from pipelines.cli_options import (
+    DEFAULT_INDEX,
+    INTERRUPTED,
+    LOCKED,
+    OUTAGE,
+    SOURCES_HELP,
+    AllowPrivate,
+    Device,
+    Index,
+    Json,
+    say,
+    seconds_option,
+)
 from pipelines.outside import LogFormat, MetricsFile, MetricsPort, Outside, seen
 from transforms.errors import ReelvecError, UsageError
 
@@ -26,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def watch_command(
-    sources: Annotated[list[str] | None, typer.Argument(help="Files, folders, globs in quotes.")] = None,
+    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
     index: Index = DEFAULT_INDEX,
     every: Annotated[
         float, typer.Option(parser=seconds_option, metavar="TIME", help="From the start of a round to the next.")
@@ -44,6 +56,7 @@ def watch_command(
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
     device: Device = None,
     max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
+    allow_private_addresses: AllowPrivate = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="A line for idle rounds too.")] = False,
     metrics_port: MetricsPort = None,
     metrics_file: MetricsFile = None,
@@ -69,6 +82,7 @@ def watch_command(
         "device": device,
         "max_delete": max_delete,
         "max_videos": max_videos,
+        "allow_private_addresses": allow_private_addresses or None,
         "command": "watch",
     }
     settings = settings_of(given)

@@ -24,6 +24,7 @@ from transforms.media.versions import decoder_version
 from transforms.progress import listener
 from transforms.recipe import Recipe
 from transforms.records import Reject, Segment, SegmentResult
+from transforms.remote.settings import DEFAULTS, RemoteSettings
 
 
 @dataclass
@@ -35,9 +36,10 @@ class EmbedSegments(beam.PTransform):
     prefetch: int = 2
     refill: RefillFrom | None = None
     ends_at: float | None = None
+    remote: RemoteSettings = DEFAULTS
 
     def expand(self, segments: beam.PCollection[Segment]) -> beam.PCollection[SegmentResult]:
-        embed = _EmbedSegments(self.recipe, self.device, self.prefetch, self.refill, self.ends_at)
+        embed = _EmbedSegments(self.recipe, self.device, self.prefetch, self.refill, self.ends_at, self.remote)
         return segments | "DecodeEncodeFuse" >> beam.ParDo(embed).with_output_types(SegmentResult)
 
 
@@ -63,10 +65,16 @@ def rejected_segment(segment: Segment, error: IngestError) -> SegmentResult:
 
 class _EmbedSegments(beam.DoFn):
     def __init__(
-        self, recipe: Recipe, device: str, prefetch: int, refill: RefillFrom | None, ends_at: float | None = None
+        self,
+        recipe: Recipe,
+        device: str,
+        prefetch: int,
+        refill: RefillFrom | None,
+        ends_at: float | None = None,
+        remote: RemoteSettings = DEFAULTS,
     ) -> None:
         self._recipe, self._device, self._prefetch, self._refill = recipe, device, prefetch, refill
-        self._ends_at = ends_at
+        self._ends_at, self._remote = ends_at, remote
 
     def setup(self) -> None:
         heap.share_heaps()
@@ -76,8 +84,8 @@ class _EmbedSegments(beam.DoFn):
 
     def _made(self) -> Embedding | Refilling:
         if self._refill is None:
-            return Embedding(self._recipe, self._device)
-        return Refilling(self._recipe, self._device, self._refill)
+            return Embedding(self._recipe, self._device, self._remote)
+        return Refilling(self._recipe, self._device, self._refill, self._remote)
 
     def teardown(self) -> None:
         self._maker.models.unregister(self)

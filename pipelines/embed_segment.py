@@ -1,13 +1,13 @@
 """One segment -> its clips: decode, encode, fuse, by all that the recipe names."""
 
 from transforms import measures
-from transforms.content import check_unchanged
 from transforms.decode import Decoded, decode_segment
 from transforms.encode import Models, encode_segment, heard
-from transforms.errors import IngestError
 from transforms.fuse.stage import fuse_segment
+from transforms.on_disk import on_disk
 from transforms.recipe import Recipe
 from transforms.records import Segment, SegmentResult
+from transforms.remote.settings import RemoteSettings
 
 
 def embed_segment(decoded: Decoded, models: Models, recipe: Recipe) -> SegmentResult:
@@ -22,14 +22,14 @@ def embed_segment(decoded: Decoded, models: Models, recipe: Recipe) -> SegmentRe
 class Embedding:
     """Segments become clips by decoding and encoding all that the recipe names."""
 
-    def __init__(self, recipe: Recipe, device: str) -> None:
-        self._recipe = recipe
+    def __init__(self, recipe: Recipe, device: str, remote: RemoteSettings) -> None:
+        self._recipe, self._remote = recipe, remote
         self.models = Models.load(recipe, device=device)
 
     def decode(self, segment: Segment) -> Decoded:
         """Decode and cut a segment of the very file that was listed; several threads may ask."""
-        with UnchangedFile(segment):
-            return decode_segment(segment, self._recipe, hear=lambda media: heard(media, self.models))
+        with on_disk(segment.video, self._remote) as here:
+            return decode_segment(segment, self._recipe, lambda media: heard(media, self.models), here.path)
 
     def embed(self, decoded: Decoded) -> SegmentResult:
         """Encode and fuse what was decoded."""
@@ -37,17 +37,3 @@ class Embedding:
 
     def close(self) -> None:
         """Nothing is held but models, which stay for the next run."""
-
-
-class UnchangedFile:
-    """Raises VideoChanged when the file is not, or does not stay, the one that was listed: no reject is made of it."""
-
-    def __init__(self, segment: Segment) -> None:
-        self._video = segment.video
-
-    def __enter__(self) -> None:
-        check_unchanged(self._video)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if error is None or isinstance(error, IngestError):
-            check_unchanged(self._video)

@@ -34,6 +34,7 @@ from transforms.index.unpublished import is_unpublished, mark_published, mark_un
 from transforms.plan import Plan, leave
 from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, Work
+from transforms.remote.clients import use_options
 from transforms.remove import remove_videos
 from transforms.source import list_videos
 from transforms.write.commit import commit_leftovers, now, sweep
@@ -70,16 +71,17 @@ def build(
     import apache_beam as beam
 
     from pipelines.embed import EmbedSegments
-    from transforms.segment import SegmentVideos
+    from transforms.segment import SegmentVideos, SpreadSegments
     from transforms.write.stage import RecordRejects, WriteSegments
 
     location, schema = into or IndexLocation.parse(settings.index), recipe.schema()
     videos = root | "Videos" >> beam.Create(list(work)).with_output_types(Work)
-    cut = videos | "Segment" >> SegmentVideos(recipe.segment, ends_at)
+    cut = videos | "Segment" >> SegmentVideos(recipe.segment, ends_at, settings.remote)
     segments = cut.segments
     if spreads:
-        segments = segments | "Spread" >> beam.Reshuffle()
-    results = segments | "Embed" >> EmbedSegments(recipe, settings.device, settings.prefetch, refill, ends_at)
+        segments = segments | "Spread" >> SpreadSegments(settings.remote.together_bytes)
+    embed = EmbedSegments(recipe, settings.device, settings.prefetch, refill, ends_at, settings.remote)
+    results = segments | "Embed" >> embed
     receipts = results | "Write" >> WriteSegments(location, schema)
     rejected = cut.rejected | "Reject" >> RecordRejects(location, schema)
     return receipts, rejected
@@ -106,7 +108,8 @@ def ingest(
         recipe = recipe_of(settings, location)
         record.exists = read_schema(location) is not None
         if not record.exists:  # a wrong path must not leave an empty index behind
-            list_videos(settings.sources, manifest=settings.manifest)
+            use_options(settings.beam_options)
+            list_videos(settings.sources, manifest=settings.manifest, remote=settings.remote)
         with writing(location, command=settings.command, wait=settings.wait) as turn:
             if len(spaces_of(location)) > 1:
                 drop_expired(location)

@@ -132,7 +132,7 @@ def _reported(
         retried=count["retried"],
         rejected=len(plan.rejected),
         updated=len(plan.updated),
-        skipped=len(plan.skipped) + len(planned.listing.skipped),
+        skipped=len(plan.skipped) + planned.listing.skipped_count,
         vectors=vectors,
         why={one.name: why for one in change.vectors if (why := _why(one, count))},
         how={} if schema is None else {one.name: one.how for one in change.vectors},

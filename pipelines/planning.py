@@ -17,6 +17,9 @@ from transforms.index.store import Reader
 from transforms.media.versions import decoder_version
 from transforms.plan import Plan, plan_work
 from transforms.records import LedgerEntry, VideoRef
+from transforms.remote.clients import use_options
+from transforms.remote.names import is_remote
+from transforms.remote.store import same_bytes
 from transforms.source import Listing, Root, list_videos
 from transforms.uris import path_of_uri, shown
 
@@ -36,6 +39,7 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
     Raises UsageError for a source that is not there and for more deletions than `max_delete` allows, Outage where a
     source that held videos holds nothing.
     """
+    use_options(settings.beam_options)
     ledger = {} if store is None else read_entries(store)
     with measures.timed(measures.PHASE, of="listing"):
         listing = list_videos(
@@ -43,18 +47,20 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
             manifest=settings.manifest,
             ignore=(rejects_path(location), runs_path(location)),
             known=ledger,
+            remote=settings.remote,
         )
     measures.count(measures.LISTED, len(listing.videos))
     if settings.command == "dlq replay":
         listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))
     roots = believed_roots(listing.roots, ledger, settings.max_delete)
     again = set(settings.retry_rejects)
+    remote = _told_of_bytes(ledger)
     with measures.timed(measures.PHASE, of="planning"):
         plan = plan_work(
             listing.videos,
             _as_asked(ledger, again) if again else ledger,
-            hash_content=_unless_it_changes(content_of),
-            hash_sparse=_unless_it_changes(sparse_content_of),
+            hash_content=_unless_it_changes(content_of, remote),
+            hash_sparse=_unless_it_changes(sparse_content_of, remote),
             covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
             max_delete=settings.max_delete,
             receipts={} if store is None else _done_segments(store),
@@ -72,11 +78,12 @@ def plan_named(
 
     A copy is known for one where what it was copied from is among them, as in a move.
     """
+    remote = _told_of_bytes(ledger)
     return plan_work(
         videos,
         ledger,
-        hash_content=_unless_it_changes(content_of),
-        hash_sparse=_unless_it_changes(sparse_content_of),
+        hash_content=_unless_it_changes(content_of, remote),
+        hash_sparse=_unless_it_changes(sparse_content_of, remote),
         covered=lambda uri, origin: uri in gone,
         max_delete="100%",
         receipts=_done_segments(store),
@@ -123,10 +130,22 @@ def _done_segments(store: Reader) -> dict[str, set[tuple[str, int]]]:
     return done
 
 
-def _unless_it_changes(hash_of: Callable[[Path], str]) -> Callable[[VideoRef], str]:
-    """A hash of a listed file; "" where it cannot be read now: embedding it will say why."""
+def _told_of_bytes(ledger: Mapping[str, LedgerEntry]) -> dict[str, str]:
+    """The hashes of the index's remote files by what their stores say of the bytes."""
+    return {told: entry.content for entry in ledger.values() if entry.content and (told := same_bytes(entry))}
+
+
+def _unless_it_changes(hash_of: Callable[[Path], str], remote: Mapping[str, str]) -> Callable[[VideoRef], str]:
+    """A hash of a listed file; "" where it cannot be read now: embedding it will say why.
+
+    Planning fetches nothing: what is known of a remote file's bytes is what its store says, and `remote`, their hash
+    where the index has a file of which the store says the same.
+    """
 
     def hashed(video: VideoRef) -> str:
+        if is_remote(video.uri):
+            told = same_bytes(video)
+            return remote.get(told, told)
         try:
             content = hash_of(path_of_uri(video.uri))
             check_unchanged(video)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.embed_segment import Embedding, UnchangedFile
+from pipelines.embed_segment import Embedding
 from pipelines.recipe_change import READINGS, RecipeChange
 from transforms.decode import Decoded, decode_clips
 from transforms.encode import KnownTexts, Models, encode_segment, text_vectors, word_vectors
@@ -21,8 +21,10 @@ from transforms.index.kinds import clips_of
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
 from transforms.index.store import Equals, Reader
+from transforms.on_disk import on_disk
 from transforms.recipe import Recipe
 from transforms.records import Clip, ClipPoint, Encoded, Media, Segment, SegmentResult, Vector
+from transforms.remote.settings import RemoteSettings
 
 #: Sections that make vectors from stored texts.
 _OF_TEXTS = ("text", "words")
@@ -119,8 +121,8 @@ def _labelled(point: ClipPoint, recipe: Recipe, change: RecipeChange) -> ClipPoi
 class Refilling:
     """Segments become clips by what another space holds of them; what it lacks is embedded as if it were new."""
 
-    def __init__(self, recipe: Recipe, device: str, refill: RefillFrom) -> None:
-        self._recipe, self._device, self._refill = recipe, device, refill
+    def __init__(self, recipe: Recipe, device: str, refill: RefillFrom, remote: RemoteSettings) -> None:
+        self._recipe, self._device, self._refill, self._remote = recipe, device, refill, remote
         sections = refill.change.sections
         self._seeing = tuple(section for section in sections if section not in _OF_TEXTS)
         self.models = Models.load(recipe, device=device, only=sections)
@@ -136,8 +138,9 @@ class Refilling:
             return self._whole().decode(segment)
         clips = tuple(_clip_of(point) for point in held)
         segment = replace(segment, clips=clips)
-        with UnchangedFile(segment):
-            return Decoded(segment, decode_clips(segment, self._recipe, self._seeing), held=tuple(held))
+        with on_disk(segment.video, self._remote) as here:
+            media = decode_clips(segment, self._recipe, self._seeing, here.path)
+        return Decoded(segment, media, held=tuple(held))
 
     def embed(self, decoded: Decoded) -> SegmentResult:
         """Encode what was decoded and put it beside what is kept."""
@@ -169,7 +172,7 @@ class Refilling:
     def _whole(self) -> Embedding:
         with self._lock:
             if self._embedding is None:
-                self._embedding = Embedding(self._recipe, self._device)
+                self._embedding = Embedding(self._recipe, self._device, self._remote)
             return self._embedding
 
 

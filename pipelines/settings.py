@@ -6,6 +6,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from transforms.remote.settings import RemoteSettings
+
 
 class IngestSettings(BaseSettings):
     """One run; checked when it is made. Times are in seconds."""
@@ -37,4 +39,21 @@ class IngestSettings(BaseSettings):
     max_videos: int | None = Field(default=None, ge=0)  # to embed in one run; the rest is left to the next one
     keep_days: float = Field(default=7.0, ge=0.0, le=36_500.0)  # for which vectors of the recipe before are kept
     max_hours: float | None = Field(default=None, gt=0.0)  # after which no new segment is started
+    remote_cache: Path | None = None  # where remote files are fetched to; None: in the cache folder of the worker
+    remote_cache_megabytes: int = Field(default=16_384, ge=1)  # of fetched files on one machine, all together
+    remote_largest_megabytes: int = Field(default=8_192, ge=1)  # of one remote file; larger ones are rejected
+    remote_together_megabytes: int = Field(default=64, ge=0)  # segments of a remote file up to this stay on one worker
+    allow_private_addresses: bool = False  # of web servers of one's own network, this machine included
     command: Literal["ingest", "reindex", "dlq replay", "watch", "stream"] = "ingest"
+
+    @property
+    def remote(self) -> RemoteSettings:
+        """What the workers are told of remote media."""
+        return RemoteSettings(
+            cache="" if self.remote_cache is None else str(self.remote_cache.expanduser().absolute()),
+            cache_bytes=self.remote_cache_megabytes * 2**20,
+            largest_bytes=self.remote_largest_megabytes * 2**20,
+            together_bytes=self.remote_together_megabytes * 2**20,
+            min_free_bytes=self.min_free_megabytes * 2**20,
+            allow_private_addresses=self.allow_private_addresses,
+        )

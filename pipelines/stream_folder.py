@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from pipelines.settling import Settling
 from transforms.errors import UsageError
@@ -14,7 +15,12 @@ from transforms.source import list_videos
 from transforms.stream.messages import Message
 from transforms.uris import shown, uri_of_path
 
-Seen = tuple[int, str]  # size in bytes, version
+
+class Seen(NamedTuple):
+    """A file as it was when it was told of."""
+
+    size_bytes: int
+    version: str
 
 
 class FolderSource:
@@ -44,13 +50,13 @@ class FolderSource:
 
     def open(self) -> None:
         check_deletions(0, 0, self._max_delete)
-        list_videos([self._folder], known=dict(self._known()))  # says what is wrong with it
+        list_videos([self._folder], known=self._known())  # says what is wrong with it
 
     def _known(self) -> Mapping[str, Seen]:
         if not self._seen:
             below = self.name.rstrip("/") + "/"
             self._seen = {
-                uri: (entry.size_bytes, entry.version)
+                uri: Seen(entry.size_bytes, entry.version)
                 for uri, entry in self._entries().items()
                 if uri.startswith(below) and entry.state not in ("forgotten", "deleted")
             }
@@ -86,7 +92,7 @@ class FolderSource:
             return
         fresh = [video for video in listing.videos if self._seen.get(video.uri) != (video.size_bytes, video.version)]
         growing = self._settling.growing(fresh, {})
-        now = {video.uri: (video.size_bytes, video.version) for video in listing.videos}
+        now = {video.uri: Seen(video.size_bytes, video.version) for video in listing.videos}
         gone = [uri for uri in self._seen if uri not in now and root.covers(uri, root.origin)]
         sizes = {now[uri][0] for uri in growing}
         gone = [uri for uri in gone if self._seen[uri][0] not in sizes]  # what may have been moved is not gone yet

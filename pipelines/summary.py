@@ -61,7 +61,7 @@ def summarise(
         videos_rejected=count["rejected"] + len(plan.rejected),
         videos_removed=videos_removed,
         videos_copied=sum(outcomes[copy.video.uri] == "indexed" for copy in plan.copies),
-        files_skipped=len(listing.skipped) + len(plan.skipped) + count["skipped"],
+        files_skipped=listing.skipped_count + len(plan.skipped) + count["skipped"],
         clips_written=clips_embedded + sum(ledger[uri].clips for uri in copied),
         seconds_of_video=round(sum(entry.duration_seconds for entry in searchable), 3),
         wall_seconds=round(wall_seconds, 3),

@@ -42,7 +42,7 @@ uv=$(find_uv)
 if [ ! -x .venv/bin/python ]; then "$uv" venv --quiet --python '>=3.11' .venv; fi
 
 # Every family of encoders, so that the tests run over all of them.
-extras=offline,standard,sound,classical,services,buckets,server,kafka,pubsub,metrics,report,dev
+extras=offline,standard,sound,classical,services,aws,gcp,buckets,server,kafka,pubsub,metrics,report,dev
 missing=$("$uv" pip install --python .venv --dry-run --editable ".[$extras]" \
     --constraints constraints.txt --build-constraints constraints.txt 2>&1 | sed -n 's/^Would download \([0-9]*\) .*/\1/p')
 if [ "${missing:-0}" -gt 20 ]; then

@@ -6,6 +6,7 @@ its shots and hear its pauses.
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from transforms.cut import cut_at_pauses, cut_at_shots, cut_into_windows
 from transforms.errors import UnreadableVideo
@@ -28,10 +29,10 @@ class Decoded:
     held: tuple[ClipPoint, ...] = ()  # the clips as another recipe left them, where they are not made from nothing
 
 
-def decode_clips(segment: Segment, recipe: Recipe, only: Collection[str]) -> Media:
+def decode_clips(segment: Segment, recipe: Recipe, only: Collection[str], path: Path | None = None) -> Media:
     """Decode the clips of a segment where they are, for some sections of the recipe alone. Raises IngestError."""
     return decode(
-        path_of_uri(segment.video.uri),
+        path or path_of_uri(segment.video.uri),
         segment.info,
         segment.clips,
         wants=recipe.frame_wants(only),
@@ -39,14 +40,15 @@ def decode_clips(segment: Segment, recipe: Recipe, only: Collection[str]) -> Med
     )
 
 
-def decode_segment(segment: Segment, recipe: Recipe, hear: Hear) -> Decoded:
-    """Decode one segment of a local file, and cut it as the recipe says. Raises IngestError."""
+def decode_segment(segment: Segment, recipe: Recipe, hear: Hear, path: Path | None = None) -> Decoded:
+    """Decode one segment and cut it as the recipe says; `path` is where a remote file lies. Raises IngestError."""
+    path = path or path_of_uri(segment.video.uri)
     if recipe.segment.kind == "shots":
-        return _at_shots(segment, recipe)
+        return _at_shots(segment, recipe, path)
     if recipe.segment.kind == "speech":
-        return _at_pauses(segment, recipe, hear)
+        return _at_pauses(segment, recipe, hear, path)
     media = decode(
-        path_of_uri(segment.video.uri),
+        path,
         segment.info,
         segment.clips,
         wants=recipe.frame_wants(),
@@ -55,14 +57,14 @@ def decode_segment(segment: Segment, recipe: Recipe, hear: Hear) -> Decoded:
     return Decoded(segment, media)
 
 
-def _at_shots(segment: Segment, recipe: Recipe) -> Decoded:
+def _at_shots(segment: Segment, recipe: Recipe, path: Path) -> Decoded:
     def cut(shot_starts_seconds: Sequence[float] | None) -> Sequence[Clip]:
         if shot_starts_seconds is None:
             return cut_into_windows(segment, recipe.segment).clips
         return cut_at_shots(segment, shot_starts_seconds, recipe.segment).clips
 
     clips, media = decode_shots(
-        path_of_uri(segment.video.uri),
+        path,
         segment.info,
         segment.clips[0],
         cut,
@@ -72,9 +74,9 @@ def _at_shots(segment: Segment, recipe: Recipe) -> Decoded:
     return Decoded(replace(segment, clips=tuple(clips)), media)
 
 
-def _at_pauses(segment: Segment, recipe: Recipe, hear: Hear) -> Decoded:
+def _at_pauses(segment: Segment, recipe: Recipe, hear: Hear, path: Path) -> Decoded:
     """First the sound, then the pictures of the clips that it is cut into: each is decoded once."""
-    path, info = path_of_uri(segment.video.uri), segment.info
+    info = segment.info
     heard, deaf = Media({}, {}), info.audio is None
     if not deaf:
         try:

@@ -50,6 +50,16 @@ class VideoChanged(IngestError):
     transient = True
 
 
+class RemoteRefused(IngestError):
+    """A server, or a rule of ours, does not let the file be fetched. Retrying cannot help."""
+
+
+class RemoteUnavailable(IngestError):
+    """A web server does not answer, fails or breaks off, after all tries. Tried again on later runs, a few times."""
+
+    transient = True
+
+
 class Outage(ReelvecError):
     """The store, the disk or the network failed; the run stops and the next one goes on."""
 
@@ -58,8 +68,12 @@ class StoreUnavailable(Outage):
     """The vector store does not answer, or answered that it did not finish."""
 
 
+class SourceUnavailable(Outage):
+    """A bucket, or every place that a run was to list, does not answer after all tries."""
+
+
 class DiskFull(Outage):
-    """There is no room left where the index lives."""
+    """There is no room left where the index lives, or where remote files are fetched to."""
 
 
 class IndexLocked(Outage):

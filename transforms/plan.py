@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from transforms.errors import UsageError
 from transforms.order import is_older, newest
-from transforms.records import MAX_ATTEMPTS, CopyOf, LedgerEntry, VideoRef, Work
+from transforms.records import MAX_ATTEMPTS, SAME_BYTES, CopyOf, LedgerEntry, VideoRef, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def plan_work(
         else:
             if content:
                 first_with[content] = video.uri
-            sorted_out.work.append(Work(video, content))
+            sorted_out.work.append(Work(video, "" if content.startswith(SAME_BYTES) else content))
 
     moved_uris = {copy.source_uri for copy in sorted_out.copies if copy.moved}
     lost = [entry for entry in gone if entry.uri not in moved_uris and entry.state != "dropped"]

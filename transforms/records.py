@@ -67,12 +67,16 @@ class Work:
     run: int = 0  # the number of the run that writes it (`transforms.index.lock`)
 
 
+#: A plan knows the bytes of a remote file only by what its store says of them; such a name begins so, no hash does.
+SAME_BYTES = "same:"
+
+
 @dataclass(frozen=True, slots=True)
 class CopyOf:
     """A video whose bytes are those of another: its vectors are copied, nothing is decoded."""
 
     video: VideoRef
-    content: str
+    content: str  # SHA-256, or SAME_BYTES and what the store says of both
     source_uri: str
     moved: bool = False  # the source is gone from the corpus
 

@@ -1,4 +1,4 @@
-"""Files, folders, globs and manifests -> VideoRefs: what the corpus holds now.
+"""Files, folders, globs, buckets, web addresses and manifests -> VideoRefs: what the corpus holds now.
 
 Nothing is decoded here. In a folder or a glob, a file whose name promises media is a video
 to be looked into; of any other file the first bytes are read, and those that are surely
@@ -6,26 +6,42 @@ something else are skipped. Names that begin with a dot are left out, as a shell
 so are folders that hold an index.
 """
 
-import fnmatch
 import glob
 import os
 import stat
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote, unquote_to_bytes
 
-from transforms.errors import UsageError
+from transforms.errors import MissingPackage, RemoteRefused, SourceUnavailable, UsageError
 from transforms.manifest import Metadata, read_manifest
 from transforms.media.sniff import MEDIA_SUFFIXES, looks_like_media
-from transforms.records import LedgerEntry, VideoRef
+from transforms.patterns import advance, components, matches, start
+from transforms.records import VideoRef
+from transforms.remote.listing import Below, looked_up
+from transforms.remote.names import BUCKETS, bucket_and_key, is_remote, normalised, redacted, scheme_of
+from transforms.remote.settings import DEFAULTS, RemoteSettings
+from transforms.remote.store import Broken, Found, Store, store_of
+from transforms.remote.tries import tried
 from transforms.uris import is_local, path_of_uri, shown, uri_of_path
 
 #: A folder that holds this file is an index, not a part of the corpus.
 INDEX_MARK = "reelvec.json"
 HEAD_BYTES = 4096
-_EVERYTHING = ("**",)
+
+
+class Known(Protocol):
+    """What somebody remembers of a file; a ledger entry is one."""
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def version(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +59,9 @@ class Root:
     @property
     def origin(self) -> str:
         """The name of this root in the videos that it lists."""
-        return f"{self.uri}/{quote(os.fsencode(self.pattern))}" if self.pattern else self.uri
+        if not self.pattern:
+            return self.uri
+        return f"{self.uri}/{self.pattern if is_remote(self.uri) else quote(os.fsencode(self.pattern))}"
 
     def covers(self, uri: str, origin: str) -> bool:
         """Whether this listing would have shown the video if it still existed.
@@ -59,11 +77,10 @@ class Root:
         base = self.uri.rstrip("/") + "/"
         if not uri.startswith(base):
             return False
-        wanted = _components(self.pattern)
-        states = _start(wanted)
-        for part in uri.removeprefix(base).split("/"):
-            states = _advance(states, os.fsdecode(unquote_to_bytes(part)), wanted)
-        return len(wanted) in states
+        names = uri.removeprefix(base).split("/")
+        if not is_remote(uri):
+            names = [os.fsdecode(unquote_to_bytes(name)) for name in names]
+        return matches(names, components(self.pattern))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,12 @@ class Listing:
     skipped: tuple[str, ...] = ()  # URIs of files that are surely no media and that nobody named
     roots: tuple[Root, ...] = ()
     problems: tuple[str, ...] = ()  # sentences about what could not be listed
+    skipped_remote: int = 0  # objects of buckets whose names promise no media; there may be millions, so only counted
+
+    @property
+    def skipped_count(self) -> int:
+        """How many files are no media by their first bytes, or, in a bucket, by their names."""
+        return len(self.skipped) + self.skipped_remote
 
 
 def list_videos(
@@ -81,36 +104,47 @@ def list_videos(
     *,
     manifest: Path | None = None,
     ignore: Collection[Path] = (),
-    known: Mapping[str, LedgerEntry] | None = None,
+    known: Mapping[str, Known] | None = None,
+    remote: RemoteSettings = DEFAULTS,
 ) -> Listing:
-    """List paths, folders, globs and `file://` URIs, and the rows of a manifest.
+    """List paths, folders, globs, `file://`, http(s), `s3://` and `gs://` URIs, and the rows of a manifest.
 
     `ignore` are paths that are never listed. Files of `known`, by URI, are not opened when size and version agree.
     Raises UsageError for a path that is not there, but for a folder of `known`: that one is a root which lists nothing.
+    Raises SourceUnavailable where nothing at all answers.
     """
-    listing = _Lister(frozenset(os.path.abspath(path) for path in ignore), known or {})
+    listing = _Lister(frozenset(os.path.abspath(path) for path in ignore), known or {}, remote)
     for source in sources:
         listing.add_source(source)
     if manifest is not None:
         listing.add_manifest(manifest)
+    if listing.outages and not listing.videos:
+        raise SourceUnavailable(listing.outages[0])
     return Listing(
         videos=tuple(listing.videos[uri] for uri in sorted(listing.videos)),
         skipped=tuple(sorted(listing.skipped - listing.videos.keys())),
         roots=tuple(listing.roots),
         problems=tuple(listing.problems),
+        skipped_remote=listing.skipped_remote,
     )
 
 
 @dataclass(slots=True)
 class _Lister:
     ignore: frozenset[str]
-    known: Mapping[str, LedgerEntry]
+    known: Mapping[str, Known]
+    remote: RemoteSettings
     videos: dict[str, VideoRef] = field(default_factory=dict)
     skipped: set[str] = field(default_factory=set)
     roots: list[Root] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    outages: list[str] = field(default_factory=list)  # those of the problems that may pass
+    skipped_remote: int = 0
 
     def add_source(self, source: str) -> None:
+        if is_remote(source):
+            self._add_remote(normalised(source))
+            return
         path = _local_path(source)
         try:
             found = os.stat(path)
@@ -138,7 +172,21 @@ class _Lister:
         self.problems += problems
         origin = uri_of_path(manifest)
         listed: set[str] = set()
+        unanswered: list[str] = []
+        elsewhere = iter(looked_up([row.uri for row in rows if is_remote(row.uri)], self.remote))
         for row in rows:
+            if is_remote(row.uri):
+                answer = next(elsewhere)
+                if not isinstance(answer, Found):
+                    self._add_unlisted_row(f"row {row.number} of {manifest}", row.uri, answer, unanswered)
+                elif answer.uri in listed:
+                    self.problems.append(
+                        f"row {row.number} of {manifest} names a video again, the first row counts: {answer.uri!r}"
+                    )
+                else:
+                    listed.add(answer.uri)
+                    self._add_video(_remote_video(answer, origin=origin, metadata=row.metadata))
+                continue
             try:
                 path = os.path.join(os.path.dirname(os.path.abspath(manifest)), _local_path(row.uri))
                 found = os.stat(path)
@@ -157,7 +205,71 @@ class _Lister:
                 continue
             listed.add(uri)
             self._add_video(_video(uri, found, origin=origin, metadata=row.metadata))
-        self.roots.append(Root(origin, listed=len(listed), manifest=True))
+        self.roots.append(Root(origin, listed=len(listed), manifest=True, unreadable=tuple(sorted(unanswered))))
+
+    def _add_unlisted_row(self, row: str, uri: str, why: Exception | None, unanswered: list[str]) -> None:
+        """Say what is wrong with a row; of what does not answer now nothing is removed."""
+        shown_uri = redacted(uri)
+        if isinstance(why, MissingPackage):
+            raise why
+        if why is None:
+            self.problems.append(f"{row} names no file, nothing is there: {shown_uri!r}")
+            return
+        self.problems.append(f"{row} cannot be listed: {shown_uri!r}: {why}")
+        if isinstance(why, Broken):
+            self.outages.append(self.problems[-1])
+        with suppress(UsageError):  # it names no file at all
+            unanswered.append(normalised(uri))
+
+    def _add_remote(self, uri: str) -> None:
+        """Add one remote file, or all that lies below a prefix of a bucket, or what a glob means there."""
+        store = store_of(uri, self.remote)
+        bucket = scheme_of(uri) in BUCKETS
+        key = bucket_and_key(uri)[1] if bucket else ""
+        try:
+            if not bucket or (key and not key.endswith("/")):
+                if (found := tried(lambda: store.look(uri))) is not None:
+                    self._add_video(_remote_video(found))
+                    return
+                if not bucket:
+                    raise UsageError(f"there is nothing to read at {uri!r}: the server knows no such file")
+            self._add_objects(store, uri)
+        except Broken as error:
+            self._add_outage(uri, error)
+        except RemoteRefused as error:
+            raise UsageError(str(error)) from error
+
+    def _add_objects(self, store: Store, uri: str) -> None:
+        """Add what a bucket holds below a prefix, or what matches a glob; kept is what is a video."""
+        below = Below.of(uri)
+        root, listed = Root(below.base, below.pattern), 0
+        try:
+            for found in below.objects(store):
+                listed += 1
+                self._add_object(found, root.origin)
+        except Broken as error:
+            self.roots.append(replace(root, ok=False, listed=listed))
+            self._add_outage(root.origin, error)
+            return
+        if not listed and root.pattern:
+            self.problems.append(f"nothing matches {uri!r}")
+        elif not listed and not any(known.startswith(f"{root.uri}/") for known in self.known):
+            raise UsageError(f"there is nothing to read at {uri!r}: no object has this name or begins with it")
+        self.roots.append(replace(root, listed=listed))
+
+    def _add_object(self, found: Found, origin: str) -> None:
+        """No object is opened to see what it is: in a bucket its name has to promise media."""
+        expected = os.path.splitext(found.uri)[1].lower() in MEDIA_SUFFIXES
+        video = _remote_video(found, expected=expected, origin=origin)
+        if expected or _is_known(video, self.known.get(found.uri)):
+            self._add_video(video)
+        else:
+            self.skipped_remote += 1
+
+    def _add_outage(self, uri: str, error: Broken) -> None:
+        sentence = f"this could not be listed to its end, so nothing of it is removed: {redacted(uri)!r}: {error}"
+        self.problems.append(sentence)
+        self.outages.append(sentence)
 
     def _add_glob(self, source: str) -> None:
         parts = [part for part in source.split("/") if part not in ("", ".")]
@@ -177,7 +289,7 @@ class _Lister:
         root = Root(uri_of_path(base), pattern)
         walk = _Walk(self.ignore)
         listed = 0
-        for uri, path, found in walk.files(base, root.uri.rstrip("/"), _components(pattern)):
+        for uri, path, found in walk.files(base, root.uri.rstrip("/"), components(pattern)):
             listed += 1
             self._add_member(uri, path, found, root.origin)
         self.problems += walk.problems
@@ -226,13 +338,13 @@ class _Walk:
 
     def files(self, base: str, base_uri: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, os.stat_result]]:
         """Every file that is wanted: (uri, path, stat). Linked folders come last, and only if not yet seen."""
-        folders = deque([(base, base_uri, _start(wanted), False)])
+        folders = deque([(base, base_uri, start(wanted), False)])
         links: deque[tuple[str, str, frozenset[int], bool]] = deque()
         seen: set[tuple[int, int]] = set()
         while folders or links:
             folder, uri, states, linked = (folders or links).popleft()
             for entry in self._entries(folder, uri, seen, linked):
-                below = _advance(states, entry.name, wanted)
+                below = advance(states, entry.name, wanted)
                 if not below:
                     continue
                 own_uri = f"{uri}/{quote(os.fsencode(entry.name))}"
@@ -280,8 +392,12 @@ def _video(
     return VideoRef(uri, found.st_size, str(found.st_mtime_ns), expected, origin, metadata)
 
 
-def _is_known(video: VideoRef, entry: LedgerEntry | None) -> bool:
+def _is_known(video: VideoRef, entry: Known | None) -> bool:
     return entry is not None and (entry.size_bytes, entry.version) == (video.size_bytes, video.version)
+
+
+def _remote_video(found: Found, *, expected: bool = True, origin: str = "", metadata: Metadata = ()) -> VideoRef:
+    return VideoRef(found.uri, found.size_bytes, found.version, expected, origin, metadata)
 
 
 def _local_path(source: str) -> str:
@@ -289,44 +405,12 @@ def _local_path(source: str) -> str:
         return os.fspath(path_of_uri(source))
     scheme, mark, _ = source.partition("://")
     if mark and scheme.isalnum() and not os.path.lexists(source):
-        raise UsageError(f"only files of this machine can be read, by a path or a file:// URI: {source!r}")
+        raise UsageError(
+            f"what is read is a path, or a file://, http://, https://, s3:// or gs:// URI: {redacted(source)!r}"
+        )
     return source
 
 
 def _holds(folder: str, path: str) -> bool:
     """Whether `path` lies in `folder` or is it: a link there to `folder` would lead round in a circle."""
     return os.path.commonpath((folder, os.path.realpath(path))) == folder
-
-
-def _components(pattern: str) -> tuple[str, ...]:
-    return tuple(pattern.split("/")) if pattern else _EVERYTHING
-
-
-# A path is matched component by component; a state is how many components of the pattern are
-# used up. `**` may stand for no folder or for many, so a path can be in several states at once.
-def _start(wanted: tuple[str, ...]) -> frozenset[int]:
-    return _with_skips(0, wanted)
-
-
-def _advance(states: frozenset[int], name: str, wanted: tuple[str, ...]) -> frozenset[int]:
-    """The states after one more component of the path; none: nothing below can match.
-
-    All that lies below a folder that matches is wanted, as when a shell names that folder.
-    """
-    hidden = name.startswith(".")
-    reached: frozenset[int] = frozenset()
-    for state in states:
-        if state == len(wanted) or wanted[state] == "**":
-            if not hidden:
-                reached |= _with_skips(state, wanted)
-        elif (not hidden or wanted[state].startswith(".")) and fnmatch.fnmatchcase(name, wanted[state]):
-            reached |= _with_skips(state + 1, wanted)
-    return reached
-
-
-def _with_skips(state: int, wanted: tuple[str, ...]) -> frozenset[int]:
-    states = {state}
-    while state < len(wanted) and wanted[state] == "**":
-        state += 1
-        states.add(state)
-    return frozenset(states)

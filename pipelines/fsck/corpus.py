@@ -5,9 +5,11 @@ from dataclasses import replace
 
 from pipelines.fsck.problem import Problem
 from pipelines.rejects import rejects_path
+from pipelines.settings import IngestSettings
 from transforms.content import content_of
 from transforms.index.location import IndexLocation
 from transforms.records import LedgerEntry, VideoRef
+from transforms.remote.names import is_remote
 from transforms.source import list_videos
 from transforms.uris import path_of_uri, shown
 
@@ -19,9 +21,11 @@ def corpus_compared(
 ) -> Iterator[Problem]:
     """Files that are new, changed or gone. Raises UsageError for a source that is not there.
 
-    A file whose size or time differs is hashed: one that was only touched has not changed.
+    A file whose size or time differs is hashed: one that was only touched has not changed. Remote files are not
+    fetched: what their store calls another version counts as changed.
     """
-    listing = list_videos(sources, ignore=(rejects_path(location),), known=entries)
+    remote = IngestSettings().remote
+    listing = list_videos(sources, ignore=(rejects_path(location),), known=entries, remote=remote)
     for sentence in listing.problems:
         yield Problem("corpus_unreadable", "", sentence, "see that it can be read, and look again")
     for video in listing.videos:
@@ -50,7 +54,11 @@ def _changed(video: VideoRef, entry: LedgerEntry) -> bool:
     if (video.size_bytes, video.version) == (entry.size_bytes, entry.version):
         return False
     try:
-        return video.size_bytes != entry.size_bytes or content_of(path_of_uri(video.uri)) != entry.content
+        return (
+            is_remote(video.uri)
+            or video.size_bytes != entry.size_bytes
+            or content_of(path_of_uri(video.uri)) != entry.content
+        )
     except OSError:
         return True
 

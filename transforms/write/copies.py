@@ -8,7 +8,7 @@ from transforms.index.kinds import CLIP, points_of
 from transforms.index.ledger import delete_receipts, read_entry, write_entries
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.order import newest
-from transforms.records import ClipPoint, CopyOf, LedgerEntry, clip_id, stable_id, whole_id
+from transforms.records import SAME_BYTES, ClipPoint, CopyOf, LedgerEntry, clip_id, stable_id, whole_id
 from transforms.write.commit import now
 
 _BATCH = 256
@@ -23,9 +23,11 @@ def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
     source = read_entry(store, copy.source_uri)
     if source is None or any(reject.transient for reject in source.rejects):
         return None
+    if copy.content.startswith(SAME_BYTES):  # its bytes have been read meanwhile
+        copy = replace(copy, content=source.content)
     video = copy.video
     known = read_entry(store, video.uri)
-    if copy.content not in (source.live_content, source.content):
+    if not copy.content or copy.content not in (source.live_content, source.content):
         return None
     rejects = tuple(
         replace(reject, uri=video.uri, size_bytes=video.size_bytes, version=video.version) for reject in source.rejects
