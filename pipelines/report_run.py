@@ -51,7 +51,7 @@ _COUNTS = (
 
 def run_page(line: Mapping[str, Any], *, index: str) -> str:
     """The report as HTML text; `line` is a run's line of the log. Raises UsageError for one of an older Reelvec."""
-    if not _NEEDED <= line.keys():
+    if not line.keys() >= _NEEDED:
         raise UsageError(f"the run of {line.get('started')} was logged by a Reelvec that did not note where time went")
     values = _by_measure(line["measured"])
     wall = float(line["wall_seconds"])
