@@ -25,6 +25,7 @@ _STAGES = (
     measures.FUSING,
     measures.WRITING,
 )
+_NEEDED = {"measured", "phases", "step_seconds", "busy_msec", "slowest"}
 #: What takes less than this share of the busy time cannot be seen in a time line.
 _LEAST_SHOWN = 0.005
 _TITLES = {
@@ -50,7 +51,7 @@ _COUNTS = (
 
 def run_page(line: Mapping[str, Any], *, index: str) -> str:
     """The report as HTML text; `line` is a run's line of the log. Raises UsageError for one of an older Reelvec."""
-    if "measured" not in line:
+    if not line.keys() >= _NEEDED:
         raise UsageError(f"the run of {line.get('started')} was logged by a Reelvec that did not note where time went")
     values = _by_measure(line["measured"])
     wall = float(line["wall_seconds"])

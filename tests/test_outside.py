@@ -111,6 +111,17 @@ def test_the_report_says_where_the_time_went_and_a_past_run_has_one_too(ran) -> 
     assert invoke("report", "run", "--index", folder / "nothing").exit_code == USAGE
 
 
+def test_a_run_that_was_logged_without_its_times_is_said_to_be_so(ran, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    box, _, _ = ran
+    (line,) = past_lines(box.location)
+    (tmp_path / "i").mkdir()
+    old = {key: value for key, value in line.items() if key != "measured"}
+    (tmp_path / "i/runs.jsonl").write_text(json.dumps(old) + "\nnot a line\n")
+    told = invoke("report", "run", "--index", tmp_path / "i", "--html", tmp_path / "r.html")
+    assert told.exit_code == USAGE and "did not note where time went" in told.stderr
+    assert not (tmp_path / "r.html").exists()
+
+
 def test_a_hostile_name_does_nothing_in_a_report(ran) -> None:  # type: ignore[no-untyped-def]
     box, _, _ = ran
     (line,) = past_lines(box.location)
