@@ -13,6 +13,8 @@ import threading
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from corpora import render
 from report import figure, finish
 

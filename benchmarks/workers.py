@@ -75,7 +75,8 @@ if __name__ == "__main__":
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args()
     if chosen.child:
-        ingested(*chosen.child[:3], int(chosen.child[3]))
+        corpus_of, index_of, recipe_of, workers_of = chosen.child
+        ingested(corpus_of, index_of, recipe_of, int(workers_of))
         sys.exit()
     server = os.environ.get("REELVEC_TEST_QDRANT_URL")
     if not server:

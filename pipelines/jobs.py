@@ -200,7 +200,7 @@ def _is_here(name: str, options: "PipelineOptions") -> bool:
     kind = options.view_as(PortableOptions).environment_type
     loopback = kind == "LOOPBACK" or (name == "prism" and not kind)
     apart = options.view_as(DebugOptions).lookup_experiment("use_loopback_process_worker", False)
-    return loopback and not apart
+    return bool(loopback and not apart)
 
 
 def _threads_of(options: "PipelineOptions") -> int:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import wave
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
@@ -179,7 +180,7 @@ def test_dataflow_is_given_neither_files_nor_servers_of_this_machine(tmp_path):
 def test_an_endpoint_that_is_not_there_is_an_outage_and_costs_nothing(tmp_path):
     sound(tmp_path / "a.wav")
     (tmp_path / "sounds.toml").write_text(SOUNDS)
-    given = {"sources": (str(tmp_path / "a.wav"),), "index": str(tmp_path / "index")}
+    given: dict[str, Any] = {"sources": (str(tmp_path / "a.wav"),), "index": str(tmp_path / "index")}
     given |= {"recipe": str(tmp_path / "sounds.toml"), "min_free_megabytes": 0}
     nobody = ("--job_endpoint=localhost:1", "--job_server_timeout=1", *ENDPOINT[1:], "--parallelism=1")
     with pytest.raises(Outage, match="portable did not take the job"):
