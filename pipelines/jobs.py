@@ -196,7 +196,7 @@ def _is_here(name: str, options: "PipelineOptions") -> bool:
     from apache_beam.options.pipeline_options import DebugOptions, DirectOptions, PortableOptions
 
     if name == "local":
-        return options.view_as(DirectOptions).direct_running_mode != "multi_processing"
+        return str(options.view_as(DirectOptions).direct_running_mode) != "multi_processing"
     kind = options.view_as(PortableOptions).environment_type
     loopback = kind == "LOOPBACK" or (name == "prism" and not kind)
     apart = options.view_as(DebugOptions).lookup_experiment("use_loopback_process_worker", False)
