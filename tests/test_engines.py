@@ -335,5 +335,5 @@ def test_what_crosses_a_shuffle_is_small(tmp_path):
         for number, label in enumerate(shuffled)
     }
     assert all(sizes.values()) and sum(label.startswith("Spread") for label in sizes) >= 2
-    assert len(sizes["Spread 0"]) == 3 + 1
+    assert max(len(found) for label, found in sizes.items() if label.startswith("Spread")) == 3 + 1
     assert max(max(found) for found in sizes.values()) < 100_000, {label: max(found) for label, found in sizes.items()}

@@ -75,8 +75,12 @@ def _new_gcs() -> Any:
 
 
 def _beam_options(scheme: str, name: str) -> Any:
-    """The options that Beam set its filesystem up with, or those that this process was told."""
+    """The options that this process was told, or those that Beam set its filesystem up with.
+
+    In this order: Beam's filesystem may still have those of an earlier pipeline.
+    """
     from apache_beam.io.filesystems import FileSystems
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    return getattr(FileSystems.get_filesystem(scheme), name, None) or PipelineOptions(list(_options))
+    told = PipelineOptions(list(_options)) if _options else None
+    return told or getattr(FileSystems.get_filesystem(scheme), name, None) or PipelineOptions([])
