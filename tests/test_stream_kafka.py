@@ -66,6 +66,7 @@ class Running:
     def __init__(self, broker, topic, folder, *options):
         command = [sys.executable, "-m", "pipelines.cli", "stream", "--kafka", broker.address, "--topic", topic]
         command += ["--group", "g", "--index", str(folder / "index"), "--recipe", str(folder / "sounds.toml"), "--json"]
+        command += ["--root", str(folder)]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
         self.process = subprocess.Popen(
             [*command, *options], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
