@@ -51,9 +51,7 @@ class FolderSource:
 
     def open(self) -> None:
         if is_remote(self._folder):
-            raise UsageError(
-                f"--folder is one of this machine; a bucket sends events: {self._folder}"
-            )
+            raise UsageError(f"--folder is one of this machine; a bucket sends events: {self._folder}")
         check_deletions(0, 0, self._max_delete)
         list_videos([self._folder], known=self._known())  # says what is wrong with it
 
