@@ -230,17 +230,17 @@ def stream(
 def _check(settings: IngestSettings, places: Places) -> None:
     """Raise UsageError for what is wrong before anything is taken, Outage where a bucket does not answer."""
     location = IndexLocation.parse(settings.index)
-    recipe_of(settings, location)
     if settings.detach:
         raise UsageError("a stream tells its source what was committed, so it waits for its jobs: leave detach out")
     if settings.beam_options:
-        jobs.check_settings(settings, location)
         engine = jobs.engine_of(settings.beam_options)
         if engine.runner == "dataflow" and (places.roots or places.mapped or not places.prefixes):
             raise UsageError(
                 "workers of dataflow do not see the files of this machine: events that they work on name objects only, "
                 "--root s3://bucket/prefix or gs://bucket/prefix"
             )
+        jobs.check_settings(settings, location)
+    recipe_of(settings, location)
     use_options(settings.beam_options)
     places.check_stores(settings.remote)
 

@@ -143,3 +143,11 @@ def test_a_stream_waits_for_its_jobs(here, monkeypatch):
     monkeypatch.setenv("REELVEC_DETACH", "true")
     with pytest.raises(UsageError, match="leave detach out"):
         here.follow(Queue())
+
+
+def test_dataflow_is_given_objects_only(here, monkeypatch):
+    options = ("--runner=dataflow", "--project=p", "--region=r", "--temp_location=gs://b/t")
+    monkeypatch.setattr(here, "beam_options", lambda: options)
+    for places in (places_of(["/"], []), places_of(["s3://b", str(here.corpus)], [])):
+        with pytest.raises(UsageError, match="do not see the files of this machine"):
+            here.follow(Queue(), places=places)
