@@ -67,6 +67,7 @@ def memory_megabytes(process: int, field: str) -> float:
 def streaming(broker: Broker, topic: str, folder: Path, *options: str) -> Any:
     command = [sys.executable, "-m", "pipelines.cli", "stream", "--kafka", broker.address, "--topic", topic]
     command += ["--group", topic, "--index", str(folder / "index"), "--recipe", str(folder / "sounds.toml"), "--json"]
+    command += ["--root", str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     with (folder / f"{topic}.log").open("w") as log:
         process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=log, text=True, env=environment)

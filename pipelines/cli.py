@@ -124,7 +124,7 @@ app.command("plan")(plan_command)
 app.command("reindex", cls=EngineCommand)(reindex_command)
 app.command("fsck")(fsck_command)
 app.command("search")(search)
-app.command("stream")(stream_command)
+app.command("stream", cls=EngineCommand)(stream_command)
 app.command("train-fusion")(train_fusion_command)
 app.command("watch")(watch_command)
 

@@ -4,13 +4,14 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipelines.cli_engines import Runner, engine_settings
 from pipelines.cli_ingest import settings_of
 from pipelines.cli_options import DEFAULT_INDEX, INTERRUPTED, Device, Index, Json, say, seconds_option
 from pipelines.cli_watch import stopped_by_signals
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def stream_command(
-    beam: Annotated[list[str] | None, typer.Argument(help="Options of Beam, behind --.", metavar="-- OPTIONS")] = None,
+    ctx: typer.Context,
     index: Index = DEFAULT_INDEX,
     kafka: Annotated[str | None, typer.Option(help="Brokers, host:port[,host:port].", metavar="BROKERS")] = None,
     topic: Annotated[str | None, typer.Option(help="The topic of --kafka.")] = None,
@@ -43,7 +44,11 @@ def stream_command(
         ),
     ] = 2.0,
     root: Annotated[
-        list[Path] | None, typer.Option(help="Events may name files in this folder only; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="Events may name files here only; may be given again. / is every file of this machine.",
+            metavar="FOLDER|s3://BUCKET/PREFIX|gs://BUCKET/PREFIX",
+        ),
     ] = None,
     lead: Annotated[
         list[str] | None,
@@ -68,9 +73,7 @@ def stream_command(
     max_delete: Annotated[
         str | None, typer.Option(help="Most videos that may go from --folder at once: a share or a number.")
     ] = None,
-    runner: Annotated[
-        str | None, typer.Option(help="Which engine runs each batch: local, prism, flink, portable.", metavar="NAME")
-    ] = None,
+    runner: Runner = None,
     as_json: Json = False,
 ) -> None:
     """Keep an index true by events: a file came, changed or went. Models stay loaded.
@@ -79,21 +82,23 @@ def stream_command(
     """
     from pipelines.lines import LineProgress
     from pipelines.stream import StreamSettings, stream
-    from transforms.stream.look import Places, mapping
+    from transforms.stream.look import places_of
 
     given = {"--kafka": kafka, "--pubsub": pubsub, "--folder": folder}
     if sum(value is not None for value in given.values()) != 1:
         raise UsageError(f"name one source of events: {', '.join(given)}")
-    for path in root or ():
-        if not path.is_dir():
-            raise UsageError(f"--root is no folder: {path}")
+    if folder is None and not root and not lead:
+        raise UsageError(
+            "events of a broker may name anything, so say which files are meant: "
+            "--root FOLDER or s3://bucket/prefix or gs://bucket/prefix; --root / for every file of this machine"
+        )
     how = StreamSettings(
         batch_events=batch,
         tries=tries,
         wait_seconds=retry,
         idle_seconds=end_when_idle,
         max_failures=max_failures,
-        places=Places(tuple(path.absolute() for path in root or ()), tuple(map(mapping, lead or ()))),
+        places=places_of(root or (), lead or ()),
     )
     settings = settings_of(
         {
@@ -102,8 +107,8 @@ def stream_command(
             "device": device,
             "max_delete": max_delete,
             "publish_every_seconds": 5.0,
-            "beam_options": _engine(runner, beam or ()),
             "command": "stream",
+            **engine_settings(ctx, runner, detach=False),
         }
     )
     source: EventSource
@@ -138,16 +143,6 @@ def stream_command(
         say(f"the stream ended: {said or 'no events'}")
         if stop.signum == signal.SIGINT:
             raise typer.Exit(INTERRUPTED)
-
-
-def _engine(runner: str | None, options: Sequence[str]) -> tuple[str, ...] | None:
-    """The options of a batch's pipeline; None in this process."""
-    if runner is None and not options:
-        return None
-    from pipelines.engines import beam_options, runner_name
-
-    name = runner_name(runner or "local")
-    return tuple(beam_options(name, options)) if options or name != "local" else None
 
 
 def _kafka(brokers: str, topic: str | None, group: str | None, options: Path | None) -> "EventSource":

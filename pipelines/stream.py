@@ -10,19 +10,21 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from pipelines import jobs
 from pipelines.ingest import OPTIMIZE_FROM_CLIPS, CorpusRun, check_free_space, recipe_of
 from pipelines.run_log import Spent, recorded
 from pipelines.settings import IngestSettings
 from pipelines.stream_batch import Applied, Named, apply_events, letter
 from pipelines.watch import Stop, pause_seconds
 from transforms import heap, interrupt, progress
-from transforms.errors import ForbiddenUri, IndexLocked, MalformedEvent, Outage, VideoChanged
+from transforms.errors import ForbiddenUri, IndexLocked, MalformedEvent, Outage, UsageError, VideoChanged
 from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
 from transforms.index.spaces import drop_expired, spaces_of
 from transforms.order import is_older
 from transforms.progress import Progress, Silent
 from transforms.records import Reject
+from transforms.remote.clients import use_options
 from transforms.stream.events import Event, events_of
 from transforms.stream.look import Places
 from transforms.stream.messages import EventSource, Message
@@ -193,7 +195,7 @@ def stream(
     Raises UsageError for what is wrong with the command; an Outage is waited out, until `how.max_failures` in a row.
     """
     heap.share_heaps()
-    recipe_of(settings, IndexLocation.parse(settings.index))  # says what is wrong with it before anything is taken
+    _check(settings, how.places)
     spent = Spent(listen())
     inbox, turns = Inbox(how), _Turns(settings, how, source.name, spent)
     source.open()
@@ -223,6 +225,24 @@ def stream(
                 yield Batch(number, events, applied.counts, applied.clips, inbox.waiting, seconds)
     finally:
         source.close()
+
+
+def _check(settings: IngestSettings, places: Places) -> None:
+    """Raise UsageError for what is wrong before anything is taken, Outage where a bucket does not answer."""
+    location = IndexLocation.parse(settings.index)
+    if settings.detach:
+        raise UsageError("a stream tells its source what was committed, so it waits for its jobs: leave detach out")
+    if settings.beam_options:
+        engine = jobs.engine_of(settings.beam_options)
+        if engine.runner == "dataflow" and (places.roots or places.mapped or not places.prefixes):
+            raise UsageError(
+                "workers of dataflow do not see the files of this machine: events that they work on name objects only, "
+                "--root s3://bucket/prefix or gs://bucket/prefix"
+            )
+        jobs.check_settings(settings, location)
+    recipe_of(settings, location)
+    use_options(settings.beam_options)
+    places.check_stores(settings.remote)
 
 
 def _filled(inbox: Inbox, source: EventSource, how: StreamSettings, stop: Stop, turns: "_Turns") -> bool:

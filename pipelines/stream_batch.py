@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pipelines.ingest import CorpusRun
@@ -16,6 +17,7 @@ from transforms.index.publish import publish
 from transforms.index.unpublished import is_unpublished, mark_published, mark_unpublished
 from transforms.order import is_older, newest
 from transforms.records import LedgerEntry, Reject, VideoRef
+from transforms.remote.settings import RemoteSettings
 from transforms.remove import delete_videos
 from transforms.stream.events import Event
 from transforms.stream.look import Places, look
@@ -23,6 +25,9 @@ from transforms.uris import shown
 from transforms.write.commit import commit_leftovers, may_be_mended, sweep
 from transforms.write.copies import copy_video, relabel
 from transforms.write.sweep import sweep_unvouched
+
+#: Files, or objects of a bucket, that are looked at at once.
+_LOOKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +75,7 @@ def apply_events(
     if run.turn.after_crash:
         sweep_unvouched(store)
     ledger = read_some(store, named)
-    sorted_out = _look(named, ledger, origin=origin, places=places, applied=applied)
+    sorted_out = _look(named, ledger, origin=origin, remote=run.settings.remote, applied=applied)
     plan = plan_named(store, sorted_out.videos, ledger, gone=sorted_out.deleted)
     letters = [*letters, *sorted_out.letters]
     changes = not plan.empty or bool(letters) or bool(sorted_out.deleted) or not named
@@ -117,29 +122,42 @@ class _Looked:
 
 
 def _look(
-    named: Mapping[str, Named], ledger: Mapping[str, LedgerEntry], *, origin: str, places: Places, applied: Applied
+    named: Mapping[str, Named],
+    ledger: Mapping[str, LedgerEntry],
+    *,
+    origin: str,
+    remote: RemoteSettings,
+    applied: Applied,
 ) -> _Looked:
-    """What each event asks for, by its place among those that were heeded and by what lies on the disk now."""
-    looked = _Looked()
+    """What each event asks for, by its place among those that were heeded and by what is there now."""
+    looked, there = _Looked(), []
     for uri, one in named.items():
         event, entry = one.event, ledger.get(uri)
         if entry is not None and is_older(event.order, entry.event):
             applied.counts["late"] += 1
-            continue
-        if entry is not None and entry.state == "forgotten":
+        elif entry is not None and entry.state == "forgotten":
             applied.counts["unchanged"] += 1
-            continue
-        if event.kind == "delete":
+        elif event.kind == "delete":
             looked.deleted.add(uri)
-            continue
+        else:
+            there.append(uri)
+
+    def answer(uri: str) -> VideoRef | ForbiddenUri | None:
+        event, entry = named[uri].event, ledger.get(uri)
         kept = entry.metadata if entry is not None else ()
         metadata = kept if event.metadata is None else event.metadata
         try:
-            video = look(uri, origin=origin, metadata=metadata, event=event.order)
+            return look(uri, origin=origin, metadata=metadata, event=event.order, remote=remote)
         except ForbiddenUri as error:
-            looked.letters.append(letter(one.message_uri, error))
-            continue
-        if video is None and event.kind == "check":
+            return error
+
+    with ThreadPoolExecutor(_LOOKS, thread_name_prefix="look") as pool:
+        answers = list(pool.map(answer, there))
+    for uri, video in zip(there, answers, strict=True):
+        one, event, entry = named[uri], named[uri].event, ledger.get(uri)
+        if isinstance(video, ForbiddenUri):
+            looked.letters.append(letter(one.message_uri, video))
+        elif video is None and event.kind == "check":
             looked.deleted.add(uri)
         elif video is None and one.last:
             where = one.message_uri if entry is not None and entry.live_content else uri

@@ -11,6 +11,7 @@ from pipelines.settling import Settling
 from transforms.errors import UsageError
 from transforms.plan import check_deletions
 from transforms.records import LedgerEntry
+from transforms.remote.names import is_remote
 from transforms.source import list_videos
 from transforms.stream.messages import Message
 from transforms.uris import shown, uri_of_path
@@ -49,6 +50,8 @@ class FolderSource:
         self._problem = ""
 
     def open(self) -> None:
+        if is_remote(self._folder):
+            raise UsageError(f"--folder is one of this machine; a bucket sends events: {self._folder}")
         check_deletions(0, 0, self._max_delete)
         list_videos([self._folder], known=self._known())  # says what is wrong with it
 

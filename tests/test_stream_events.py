@@ -13,7 +13,7 @@ from transforms.errors import ForbiddenUri, MalformedEvent, UsageError
 from transforms.order import is_older, newest, place
 from transforms.stream.events import events_of
 from transforms.stream.kafka import read_options
-from transforms.stream.look import Places, look, mapping
+from transforms.stream.look import Places, look, mapping, places_of
 from transforms.stream.offsets import Offsets
 
 SCHEMA = Draft202012Validator(json.loads(files("transforms.stream").joinpath("event.schema.json").read_text()))
@@ -241,6 +241,41 @@ def test_events_name_files_of_their_folder_only(tmp_path):
     for wrong in ("gs://b", "b=x", f"gs://b/={tmp_path}/missing"):
         with pytest.raises(UsageError):
             mapping(wrong)
+
+
+def test_events_name_objects_below_their_prefix_only(tmp_path):
+    places = places_of(["s3://b/films", "gs://c"], [f"s3://b/films/disk={tmp_path}"])
+    assert places.local("s3://b/films/a%2Bb%20c%25.mp4") == "s3://b/films/a+b c%.mp4"  # as an ingest spells it
+    assert places.local("gs://c/a.mp4") == "gs://c/a.mp4"
+    assert places.local("s3://b/films/disk/a.mp4") == f"file://{tmp_path}/a.mp4"  # --map wins
+    for uri in (
+        "s3://b/films2/x.mp4",
+        "s3://b/films",
+        "s3://b/films/",
+        "gs://b/films/x.mp4",
+        "s3://B/films/x.mp4",
+        "s3://b/films/../films2/x.mp4",
+        "s3://b/films/%2e%2e/films2/x.mp4",
+        "s3://b/films/x%0a.mp4",
+        "s3://b/films/x%ff.mp4",
+        "s3://key@b/films/x.mp4",
+        "s3://b/films/" + "x" * 1024,
+        f"file://{tmp_path}/a.mp4",  # only what the mapping leads to
+    ):
+        with pytest.raises(ForbiddenUri):
+            places.local(uri)
+    with pytest.raises(ForbiddenUri, match="no --root or --map"):
+        places_of([str(tmp_path)], []).local("s3://b/films/x.mp4")
+    every_file = places_of(["/"], [])
+    assert every_file.local("file:///v/a.mp4") == "file:///v/a.mp4"
+    assert places_of(["s3://b//"], []).prefixes == ("s3://b//",)
+
+
+def test_no_event_has_a_web_address_fetched():
+    for places in (Places(), places_of(["/", "s3://b"], [])):
+        with pytest.raises(ForbiddenUri, match="no event may have a web address fetched") as refused:
+            places.local("https://user:secret@169.254.169.254/latest?token=secret")
+        assert "secret" not in str(refused.value)
 
 
 def test_a_look_at_a_file_tells_what_is_there_now(tmp_path):

@@ -58,7 +58,7 @@ def test_notices_of_a_bucket_and_own_events_are_acknowledged_when_they_are_in_th
     server.publish(json.dumps(event("create", here.path("b"))).encode())
     bad = server.publish(b"no event")
     source = PubSubSource(SUBSCRIPTION)
-    here.follow(source, places=Places(mapped=(("gs://films/", here.corpus),)), idle_seconds=1.0)
+    here.follow(source, places=Places((here.corpus,), (("gs://films/", here.corpus),)), idle_seconds=1.0)
     assert here.names() == "ab" and server.left == 0
     assert f"pubsub://p/s/{bad}" in {entry.uri for entry in here.entries().values()}
 

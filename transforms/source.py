@@ -228,7 +228,13 @@ class _Lister:
         key = bucket_and_key(uri)[1] if bucket else ""
         try:
             if not bucket or (key and not key.endswith("/")):
-                if (found := tried(lambda: store.look(uri))) is not None:
+                try:
+                    found = tried(lambda: store.look(uri))
+                except RemoteRefused:
+                    if not bucket:
+                        raise
+                    found = None  # it may be a prefix that may be listed
+                if found is not None:
                     self._add_video(_remote_video(found))
                     return
                 if not bucket:

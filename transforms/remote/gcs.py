@@ -26,8 +26,10 @@ class GCS:
         self._client: Any = gcs_client()
 
     def look(self, uri: str) -> Found | None:
-        """Size and version of one object; None where there is none. Raises UsageError, Broken."""
-        _, blob = self._got(uri, fine=(404,))
+        """Size and version of one object; None where there is none. Raises RemoteRefused, UsageError, Broken."""
+        status, blob = self._got(uri, fine=(403, 404))
+        if status == 403:
+            raise RemoteRefused(f"the store refuses the object: {uri}; {_CURE}")
         return None if blob is None else _found(uri, blob)
 
     def pages(self, prefix: str) -> Iterator[list[Found]]:

@@ -25,11 +25,11 @@ class S3:
         self._client: Any = s3_client()
 
     def look(self, uri: str) -> Found | None:
-        """Size and ETag of one object; None where there is none. Raises UsageError, Broken."""
+        """Size and ETag of one object; None where there is none. Raises RemoteRefused, UsageError, Broken."""
         bucket, key = bucket_and_key(uri)
         status, found = self._called(uri, lambda: self._client.head_object(Bucket=bucket, Key=key), fine=(403, 404))
         if status == 403:  # so it answers whoever may not list, also where there is no such object
-            return None
+            raise RemoteRefused(f"the store refuses the object, or does not let it be listed: {uri}; {_CURE}")
         return None if found is None else Found(uri, int(found["ContentLength"]), f"etag:{_plain(found['ETag'])}")
 
     def pages(self, prefix: str) -> Iterator[list[Found]]:
