@@ -112,12 +112,18 @@ def test_a_refused_object_is_forbidden_and_not_taken_for_deleted(s3):
         urllib3.request("POST", accounts, body=b"inf")
 
 
-def test_a_store_that_goes_away_keeps_every_event(s3, here, request):
+def test_a_store_that_goes_away_keeps_every_event(s3, here, request, monkeypatch):
     s3.put_object(Bucket="films", Key="a.wav", Body=b"x")
     queue = Queue(notice("ObjectCreated:Put", "a.wav", "01"))
     how = StreamSettings(idle_seconds=0.0, max_failures=1, places=places_of(["s3://films"], []))
     running = stream(here.stream_settings(), queue, how=how, stop=threading.Event())
-    queue.take = lambda most, wait, taken=queue.take: request.getfixturevalue("nobody_answers") or taken(most, wait)
+    taken = queue.take
+
+    def take_and_lose_the_store(most, wait_seconds):
+        request.getfixturevalue("nobody_answers")
+        return taken(most, wait_seconds)
+
+    monkeypatch.setattr(queue, "take", take_and_lose_the_store)
     assert "does not answer" in str(next(running).error)
     with pytest.raises(Outage):
         next(running)
