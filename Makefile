@@ -1,7 +1,7 @@
 # `make` alone says what each target does. Everything lives in .venv, .tools and build.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test chaos demo bench bench-quality examples sound-model prism kafka flink-smoke clean
+.PHONY: help setup check test chaos demo bench bench-quality examples sound-model prism kafka dataflow-check flink-smoke clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
@@ -53,6 +53,9 @@ prism:  ## build Beam's Prism runner into .tools/bin (needs Go)
 
 kafka:  ## fetch a real Kafka broker into .tools/kafka for the tests of streams (needs Maven and Java)
 	@bash scripts/kafka.sh
+
+dataflow-check: setup  ## the job that the graph becomes on Dataflow, without a cloud, with Google's libraries
+	@bash scripts/dataflow.sh $(BEAM)
 
 flink-smoke:  ## the example videos through a local Flink (FLINK_JOB_SERVER_JAR, FLINK_HOME); skips where there is none
 	@bash deploy/flink/smoke.sh

@@ -33,7 +33,7 @@ def has_google() -> bool:
     return True
 
 
-google = pytest.mark.skipif(not has_google(), reason="Google's libraries are not installed: pip install '.[dataflow]'")
+google = pytest.mark.skipif(not has_google(), reason="Google's libraries are not installed: make dataflow-check")
 
 
 def test_the_metadata_of_the_template_is_what_the_launcher_takes():
