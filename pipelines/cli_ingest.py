@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,12 +18,18 @@ from pipelines.cli_options import (
     DEFAULT_INDEX,
     INTERRUPTED,
     REJECTS,
-    SOURCES_HELP,
     AllowPrivate,
+    Archive,
     Device,
     FailOnReject,
     Index,
     Json,
+    Manifest,
+    MaxDelete,
+    Prefetch,
+    PublishEvery,
+    RemoteCache,
+    Sources,
     Wait,
     print_json,
     say,
@@ -40,9 +45,9 @@ if TYPE_CHECKING:
 
 def ingest_command(
     ctx: typer.Context,
-    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
+    sources: Sources = None,
     index: Index = DEFAULT_INDEX,
-    manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
+    manifest: Manifest = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
     frames: Annotated[str | None, typer.Option(help="Which frames: keyframes, every:1s or uniform:8.")] = None,
     cut: Annotated[str | None, typer.Option(help="Where clips end: windows, shots or speech.")] = None,
@@ -60,16 +65,13 @@ def ingest_command(
         float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Longest clip of shots or speech.")
     ] = None,
     device: Device = None,
-    prefetch: Annotated[int | None, typer.Option(help="Segments to decode ahead.")] = None,
-    max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
-    publish_every: Annotated[
-        float | None,
-        typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
-    ] = None,
-    archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
+    prefetch: Prefetch = None,
+    max_delete: MaxDelete = None,
+    publish_every: PublishEvery = None,
+    archive: Archive = None,
     runner: Runner = None,
     detach: Detach = False,
-    remote_cache: Annotated[Path | None, typer.Option(help="The folder that remote files are fetched to.")] = None,
+    remote_cache: RemoteCache = None,
     allow_private_addresses: AllowPrivate = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +12,6 @@ from transforms.errors import UsageError
 OK, OUTAGE, USAGE, REJECTS, LOCKED, WORK, INTERRUPTED = 0, 1, 2, 3, 4, 10, 130
 
 DEFAULT_INDEX = "reelvec.index"
-SOURCES_HELP = "Files, folders, globs in quotes; http(s)://, s3:// and gs:// addresses."
 
 
 def seconds_option(text: str | float) -> float:
@@ -34,6 +34,19 @@ Index = Annotated[
         metavar="FOLDER|URL",
     ),
 ]
+Sources = Annotated[
+    list[str] | None,
+    typer.Argument(help="Files, folders, globs in quotes; http(s)://, s3:// and gs:// addresses."),
+]
+Manifest = Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')]
+MaxDelete = Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")]
+Prefetch = Annotated[int | None, typer.Option(help="Segments to decode ahead.")]
+PublishEvery = Annotated[
+    float | None,
+    typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
+]
+Archive = Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")]
+RemoteCache = Annotated[Path | None, typer.Option(help="The folder that remote files are fetched to.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait while another process writes the index.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda; cuda never falls back to the processor.")]

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli_options import DEFAULT_INDEX, SOURCES_HELP, WORK, AllowPrivate, Index, Json, print_json, say
+from pipelines.cli_options import (
+    DEFAULT_INDEX,
+    WORK,
+    AllowPrivate,
+    Index,
+    Json,
+    Manifest,
+    MaxDelete,
+    Sources,
+    print_json,
+    say,
+)
 from transforms.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,11 +27,11 @@ _SHOWN_VIDEOS = 10
 
 
 def plan_command(
-    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
+    sources: Sources = None,
     index: Index = DEFAULT_INDEX,
-    manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
+    manifest: Manifest = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
-    max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
+    max_delete: MaxDelete = None,
     allow_private_addresses: AllowPrivate = False,
     prices: Annotated[
         Path | None, typer.Option(help="TOML file with usd_per_machine_hour and [usd_per_clip]; or REELVEC_PRICES.")

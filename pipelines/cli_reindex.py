@@ -1,6 +1,5 @@
 """`reelvec reindex`: one run, within a budget, that makes an index true; for schedules."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,14 +8,19 @@ from pipelines.cli_engines import Detach, Runner, engine_settings
 from pipelines.cli_ingest import run_ingest
 from pipelines.cli_options import (
     DEFAULT_INDEX,
-    SOURCES_HELP,
     AllowPrivate,
+    Archive,
     Device,
     FailOnReject,
     Index,
     Json,
+    Manifest,
+    MaxDelete,
+    Prefetch,
+    PublishEvery,
+    RemoteCache,
+    Sources,
     Wait,
-    seconds_option,
 )
 from pipelines.outside import LogFormat, MetricsFile, MetricsPort, Outside, Report
 from transforms.errors import UsageError
@@ -24,9 +28,9 @@ from transforms.errors import UsageError
 
 def reindex_command(
     ctx: typer.Context,
-    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
+    sources: Sources = None,
     index: Index = DEFAULT_INDEX,
-    manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
+    manifest: Manifest = None,
     recipe: Annotated[
         str | None, typer.Option(help="Another recipe, by its name or .toml file: filled beside, checked, switched to.")
     ] = None,
@@ -35,15 +39,13 @@ def reindex_command(
     max_videos: Annotated[int | None, typer.Option(help="Embed so many videos, defer the rest.")] = None,
     order: Annotated[str, typer.Option(help="What is embedded first: newest, oldest, smallest or listed.")] = "newest",
     device: Device = None,
-    prefetch: Annotated[int | None, typer.Option(help="Segments to decode ahead.")] = None,
-    max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
-    publish_every: Annotated[
-        float | None,
-        typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
-    ] = None,
-    archive: Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")] = None,
+    prefetch: Prefetch = None,
+    max_delete: MaxDelete = None,
+    publish_every: PublishEvery = None,
+    archive: Archive = None,
     runner: Runner = None,
     detach: Detach = False,
+    remote_cache: RemoteCache = None,
     allow_private_addresses: AllowPrivate = False,
     wait: Wait = False,
     fail_on_reject: FailOnReject = False,
@@ -73,6 +75,7 @@ def reindex_command(
         "max_delete": max_delete,
         "publish_every_seconds": publish_every,
         "archive": archive,
+        "remote_cache": remote_cache,
         "allow_private_addresses": allow_private_addresses or None,
         "wait": wait or None,
         **engine_settings(ctx, runner, detach=detach),

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,11 +20,13 @@ from pipelines.cli_options import (
     INTERRUPTED,
     LOCKED,
     OUTAGE,
-    SOURCES_HELP,
     AllowPrivate,
     Device,
     Index,
     Json,
+    Manifest,
+    MaxDelete,
+    Sources,
     say,
     seconds_option,
 )
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def watch_command(
-    sources: Annotated[list[str] | None, typer.Argument(help=SOURCES_HELP)] = None,
+    sources: Sources = None,
     index: Index = DEFAULT_INDEX,
     every: Annotated[
         float, typer.Option(parser=seconds_option, metavar="TIME", help="From the start of a round to the next.")
@@ -52,10 +53,10 @@ def watch_command(
     max_failures: Annotated[
         int | None, typer.Option(min=1, help="End after so many failed rounds in a row; without it, never.")
     ] = None,
-    manifest: Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')] = None,
+    manifest: Manifest = None,
     recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
     device: Device = None,
-    max_delete: Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")] = None,
+    max_delete: MaxDelete = None,
     allow_private_addresses: AllowPrivate = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="A line for idle rounds too.")] = False,
     metrics_port: MetricsPort = None,
