@@ -172,6 +172,21 @@ def test_what_can_pass_is_tried_again(error, monkeypatch):
     assert retry.call("writing", "films", work) == "done"
 
 
+def test_a_writer_waits_longer_than_a_search_for_a_server_that_starts_again(monkeypatch):
+    monkeypatch.setattr(retry, "_FIRST_PAUSE_SECONDS", 0.001)
+    answers = iter([Refused(grpc.StatusCode.UNAVAILABLE)] * 9 + ["done"] * 9)
+
+    def work() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    with pytest.raises(StoreUnavailable, match="after 5 tries"):
+        retry.call("searching", "films", work)
+    assert retry.call("writing", "films", work, patient=True) == "done"
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

@@ -337,6 +337,7 @@ def test_a_server_that_dies_in_an_ingest_or_a_migration_leaves_what_the_next_run
         with monkeypatch.context() as patched:
             if not starts_again:
                 patched.setattr(retry, "TRIES", 2)
+                patched.setattr(retry, "TRIES_OF_A_WRITER", 2)
             calls = when_it_writes(server, patched, call, starts_again=starts_again)
             with suppress(Outage):
                 work()

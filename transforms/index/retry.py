@@ -15,7 +15,8 @@ from transforms.errors import BadVectors, DiskFull, MissingIndex, ReelvecError, 
 
 log = logging.getLogger(__name__)
 
-TRIES = 5
+TRIES = 5  # of a search: who waits for an answer would rather have the error
+TRIES_OF_A_WRITER = 12  # a server that starts again takes its time, and hours of work hang on it
 GIVE_UP_SECONDS = 60.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -45,13 +46,15 @@ class AlreadyThere(ReelvecError):
     """What was to be created exists; another process was quicker."""
 
 
-def call(doing: str, shown: str, work: Callable[[], T]) -> T:
+def call(doing: str, shown: str, work: Callable[[], T], *, patient: bool = False) -> T:
     """What `work` returns; tried again while the failure can pass, then StoreUnavailable.
+
+    That is after some 7 s, or 60 s where it is `patient`.
 
     Raises MissingIndex, UsageError (key), BadVectors (a refused request) with the server's words at once.
     """
-    began = time.monotonic()
-    for attempt in range(1, TRIES + 1):
+    began, tries = time.monotonic(), TRIES_OF_A_WRITER if patient else TRIES
+    for attempt in range(1, tries + 1):
         try:
             return work()
         except (grpc.RpcError, UnexpectedResponse, ResponseHandlingException, ResourceExhaustedResponse) as error:
@@ -59,7 +62,7 @@ def call(doing: str, shown: str, work: Callable[[], T]) -> T:
             if status is not None:
                 raise _final(status, f"{doing}: {shown}: {words}") from error
             pause_seconds = _pause(error, attempt)
-            if attempt == TRIES or time.monotonic() - began + pause_seconds > GIVE_UP_SECONDS:
+            if attempt == tries or time.monotonic() - began + pause_seconds > GIVE_UP_SECONDS:
                 kind = DiskFull if "No space left" in words else StoreUnavailable
                 raise kind(f"the server did not answer after {attempt} tries: {doing}: {shown}: {words}") from error
             measures.count(measures.RETRIES, of="store")

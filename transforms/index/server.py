@@ -187,7 +187,7 @@ class ServerStore:
     def _call(self, doing: str, work: Callable[[], T]) -> T:
         if self._closed:
             raise StoreUnavailable(f"the store was closed before this use: {self._shown}")
-        return call(doing, self._shown, work)
+        return call(doing, self._shown, work, patient=self._location is not None)
 
 
 #: Answered when done, and in one order on every replica.
