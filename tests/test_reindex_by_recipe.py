@@ -82,9 +82,9 @@ def test_nothing_is_embedded_in_full_before_the_budget_allowed_all_to_be_brought
 @pytest.mark.parametrize("choice", ["every:1s", "uniform:1"])
 def test_metadata_that_was_edited_meanwhile_reaches_the_clips(tmp_path, corpus, choice):
     manifest, index = tmp_path / "list.csv", str(tmp_path / "index")
-    manifest.write_text("uri,title\ncorpus/red.mp4,first\n")
+    manifest.write_text(f"uri,title\n{corpus / 'red.mp4'},first\n")
     ingest(settings(index, manifest=manifest, recipe=recipe_file(tmp_path)))
-    manifest.write_text("uri,title\ncorpus/red.mp4,second\n")
+    manifest.write_text(f"uri,title\n{corpus / 'red.mp4'},second\n")
     other = recipe_file(tmp_path, choice=choice, position=0.9)
     given = ["reindex", "--manifest", str(manifest), "--index", index, "--recipe", other]
     done = CliRunner().invoke(app, given)
