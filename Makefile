@@ -1,7 +1,7 @@
 # `make` alone says what each target does. Everything lives in .venv, .tools and build.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup check test chaos demo bench bench-quality examples sound-model prism kafka dataflow-check flink-smoke clean
+.PHONY: help setup check types types-of-tests test chaos demo bench bench-quality examples sound-model prism kafka dataflow-check flink-smoke clean
 
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/.tools/bin:$(PATH)
@@ -23,9 +23,14 @@ setup: .venv/.ready  ## make .venv with .venv/bin/reelvec and everything it need
 check: setup  ## lint, types and import contract
 	ruff check .
 	ruff format --check .
-	mypy
-	mypy --config-file tests/mypy.ini $(wildcard tests/*.py tests/families/*.py benchmarks/*.py examples/*.py)
+	@$(MAKE) --no-print-directory --jobs 2 types types-of-tests
 	lint-imports
+
+types:
+	mypy
+
+types-of-tests:
+	mypy --config-file tests/mypy.ini --cache-dir .mypy_cache/tests $(wildcard tests/*.py tests/families/*.py benchmarks/*.py examples/*.py)
 
 test: check  ## set up, check, and run every test (WORKERS=2 at a time)
 	python -m pytest -n $(WORKERS) --dist loadfile

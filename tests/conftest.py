@@ -4,6 +4,7 @@ Tests never touch the network: hubs are switched off before any library of model
 """
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def _cores() -> int:
     return max(1, available // workers)
 
 
+def _holds_indexes(folder: str) -> bool:
+    return os.access(folder, os.W_OK) and shutil.disk_usage(folder).free > 8 * 2**30
+
+
+# An index is mapped into memory and flushed often: on a slow disk the tests wait for that most of their time.
+if _holds_indexes("/dev/shm"):
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", "/dev/shm")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
