@@ -8,6 +8,7 @@ two, leaves it a core of its own. Processor times say more than the clock where 
 """
 
 import argparse
+import itertools
 import os
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,7 @@ class Took:
 
     seconds: float
     workers_seconds: tuple[float, ...]  # rising
+    busy: tuple[float, ...]  # for each worker, the share of the time of work in which it had something to run
     server_seconds: float = 0.0
 
 
@@ -82,6 +85,56 @@ def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+class Watched:
+    """What the workers of a run do, looked at twenty times a second.
+
+    A worker is busy while one of its threads, or one of the ffmpegs that it started, runs, could run if there were a
+    processor for it, or waits for the disk: so other work on the same cores makes no worker idle.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.spent: dict[int, float] = {}
+        self._looks: list[tuple[bool, frozenset[int]]] = []  # whether anything is decoded, which workers are busy
+
+    def watch(self, over: threading.Event) -> None:
+        """Look until it is over."""
+        workers: list[int] = []
+        for number in itertools.count():
+            if over.wait(0.05):
+                return
+            if number % 20 == 0:
+                workers = workers_of(self._pid)
+            decoding, busy = False, set()
+            for worker in workers:
+                self.spent[worker] = max(self.spent.get(worker, 0.0), processor_seconds(worker))
+                states, started = _states(worker)
+                decoding = decoding or started
+                if states & set("RD"):
+                    busy.add(worker)
+            self._looks.append((decoding, frozenset(busy)))
+
+    def shares(self, workers: Sequence[int]) -> tuple[float, ...]:
+        """How busy these workers were from the first file that was decoded, by any of them, to the last one."""
+        at = [place for place, (decoding, _) in enumerate(self._looks) if decoding]
+        looks = self._looks[at[0] : at[-1] + 1] if at else []
+        return tuple(sum(worker in busy for _, busy in looks) / max(1, len(looks)) for worker in workers)
+
+
+def _states(pid: int) -> tuple[set[str], bool]:
+    """The states of a process's threads and of what it started; and whether it started anything."""
+    states, started = set(), False
+    try:
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            states.add((thread / "stat").read_text().rpartition(")")[2].split()[0])
+            for child in (thread / "children").read_text().split():
+                started = True
+                states |= _states(int(child))[0]
+    except OSError:
+        pass  # it has ended meanwhile
+    return states, started
+
+
 def run_of(corpus: Path, recipe: Path, workers: int, url: str, server_pid: int | None) -> Took:
     """One run into a new index, in a process of its own."""
     from qdrant_client import QdrantClient
@@ -92,26 +145,22 @@ def run_of(corpus: Path, recipe: Path, workers: int, url: str, server_pid: int |
         for thread in Path(f"/proc/{server_pid}/task").iterdir():
             os.sched_setaffinity(int(thread.name), cores(workers))
     server_before = processor_seconds(server_pid or 0)
-    spent: dict[int, float] = {}
     over = threading.Event()
-
-    def watch(pid: int) -> None:
-        while not over.wait(0.2):
-            for worker in workers_of(pid):
-                spent[worker] = max(spent.get(worker, 0.0), processor_seconds(worker))
 
     try:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=recipe.parent)
-        watching = threading.Thread(target=watch, args=(child.pid,))
+        watched = Watched(child.pid)
+        watching = threading.Thread(target=watched.watch, args=(over,))
         watching.start()
         out, errors = child.communicate()
         over.set()
         watching.join()
         if child.returncode:
             raise SystemExit(errors[-2000:])
-        # a shell stands between a run and its worker, and says the same of its command
-        shown = sorted(spent.values())[-workers:]
-        return Took(float(out.split()[-1]), tuple(shown), processor_seconds(server_pid or 0) - server_before)
+        chosen = sorted(watched.spent, key=lambda worker: watched.spent[worker])[-workers:]
+        spent = tuple(watched.spent[worker] for worker in chosen)
+        server_seconds = processor_seconds(server_pid or 0) - server_before
+        return Took(float(out.split()[-1]), spent, watched.shares(chosen), server_seconds)
     finally:
         client = QdrantClient(url)
         for collection in client.get_collections().collections:
@@ -147,12 +196,9 @@ def mixed(folder: Path, *, minutes: float, videos: int) -> Path:
 def tell_shares(kind: str, two: Took, start: Took) -> None:
     """How busy each of two workers was, and with how much of the work, start taken off."""
     own = [spent - min(start.workers_seconds) for spent in two.workers_seconds]
-    for number, spent in enumerate(own, 1):
+    for number, (spent, busy) in enumerate(zip(own, two.busy, strict=True), 1):
         figure(f"{kind}: worker {number} of two, processor", spent, "s")
-        figure(
-            f"{kind}: worker {number} of two, share of the time that it was on a processor",
-            spent / (two.seconds - start.seconds),
-        )
+        figure(f"{kind}: worker {number} of two, share of the time in which it was busy", busy, at_least=0.85)
     figure(f"{kind}: work of the less busy worker / of the busier one", own[0] / own[1], at_least=0.8)
 
 

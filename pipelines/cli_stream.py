@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -145,7 +145,7 @@ def stream_command(
 
     source.check(events)
     how = events.settings()
-    given = {"index": index, "recipe": recipe, "device": device, "max_delete": max_delete}
+    given: dict[str, Any] = {"index": index, "recipe": recipe, "device": device, "max_delete": max_delete}
     given |= {"publish_every_seconds": 5.0, "command": "stream", **engine_settings(ctx, runner, detach=False)}
     settings = settings_of(given)
     total: Counter[str] = Counter()
