@@ -13,29 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipelines.cli_engines import Detach, Runner, engine_settings
-from pipelines.cli_options import (
-    DEFAULT_INDEX,
-    INTERRUPTED,
-    REJECTS,
-    AllowPrivate,
-    Archive,
-    Device,
-    FailOnReject,
-    Index,
-    Json,
-    Manifest,
-    MaxDelete,
-    Prefetch,
-    PublishEvery,
-    RemoteCache,
-    Sources,
-    Wait,
-    print_json,
-    say,
-    seconds_option,
-)
-from pipelines.outside import NOT_SEEN, LogFormat, MetricsFile, MetricsPort, Outside, Report, seen
+from pipelines.cli_groups import grouped
+from pipelines.cli_options import INTERRUPTED, REJECTS, Recipe, a_time, print_json, say
+from pipelines.cli_run import Corpus, OneRun
+from pipelines.outside import NOT_SEEN, Outside, seen
 from transforms.errors import UsageError
 
 if TYPE_CHECKING:
@@ -43,51 +24,24 @@ if TYPE_CHECKING:
     from pipelines.settings import IngestSettings
 
 
+@grouped
 def ingest_command(
     ctx: typer.Context,
-    sources: Sources = None,
-    index: Index = DEFAULT_INDEX,
-    manifest: Manifest = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
+    corpus: Corpus,
+    recipe: Recipe = None,
     frames: Annotated[str | None, typer.Option(help="Which frames: keyframes, every:1s or uniform:8.")] = None,
     cut: Annotated[str | None, typer.Option(help="Where clips end: windows, shots or speech.")] = None,
-    clip: Annotated[float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Length of a clip.")] = None,
-    segment: Annotated[
-        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Length of a segment.")
-    ] = None,
-    overlap: Annotated[
-        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Overlap of clips.")
-    ] = None,
-    shortest: Annotated[
-        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Shortest clip of shots or speech.")
-    ] = None,
-    longest: Annotated[
-        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="Longest clip of shots or speech.")
-    ] = None,
-    device: Device = None,
-    prefetch: Prefetch = None,
-    max_delete: MaxDelete = None,
-    publish_every: PublishEvery = None,
-    archive: Archive = None,
-    runner: Runner = None,
-    detach: Detach = False,
-    remote_cache: RemoteCache = None,
-    allow_private_addresses: AllowPrivate = False,
-    wait: Wait = False,
-    fail_on_reject: FailOnReject = False,
-    metrics_port: MetricsPort = None,
-    metrics_file: MetricsFile = None,
-    log_format: LogFormat = "text",
-    report: Report = None,
-    as_json: Json = False,
+    clip: Annotated[float | None, a_time("Length of a clip.")] = None,
+    segment: Annotated[float | None, a_time("Length of a segment.")] = None,
+    overlap: Annotated[float | None, a_time("Overlap of clips.")] = None,
+    shortest: Annotated[float | None, a_time("Shortest clip of shots or speech.")] = None,
+    longest: Annotated[float | None, a_time("Longest clip of shots or speech.")] = None,
+    *,
+    run: OneRun,
 ) -> None:
     """Make videos searchable: what is new, changed or gone is brought up to date, the rest costs nothing."""
-    if not sources and manifest is None:
-        raise UsageError("name the videos: files, folders or globs, or a --manifest")
     given = {
-        "sources": tuple(sources or ()),
-        "index": index,
-        "manifest": manifest,
+        **corpus.given(),
         "recipe": recipe,
         "frames": frames,
         "cut": cut,
@@ -96,18 +50,9 @@ def ingest_command(
         "overlap_seconds": overlap,
         "shortest_seconds": shortest,
         "longest_seconds": longest,
-        "device": device,
-        "prefetch": prefetch,
-        "max_delete": max_delete,
-        "publish_every_seconds": publish_every,
-        "archive": archive,
-        "remote_cache": remote_cache,
-        "allow_private_addresses": allow_private_addresses or None,
-        "wait": wait or None,
-        **engine_settings(ctx, runner, detach=detach),
+        **run.given(ctx),
     }
-    outside = Outside(metrics_port, metrics_file, log_format, report)
-    run_ingest(given, fail_on_reject=fail_on_reject, as_json=as_json, outside=outside)
+    run_ingest(given, fail_on_reject=run.fail_on_reject, as_json=run.as_json, outside=run.outside)
 
 
 def run_ingest(given: dict[str, Any], *, fail_on_reject: bool, as_json: bool, outside: Outside = NOT_SEEN) -> None:

@@ -24,6 +24,11 @@ def seconds_option(text: str | float) -> float:
         raise typer.BadParameter(str(error)) from error
 
 
+def a_time(help: str) -> Any:
+    """What typer is told of an option that takes a time: seconds, or 2s, 5m, 1h."""
+    return typer.Option(parser=seconds_option, metavar="TIME", help=help)
+
+
 Index = Annotated[
     str,
     typer.Option(
@@ -38,13 +43,11 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(help="Files, folders, globs in quotes; http(s)://, s3:// and gs:// addresses."),
 ]
+Recipe = Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")]
 Manifest = Annotated[Path | None, typer.Option(help='CSV, JSON lines or Parquet with a column "uri".')]
 MaxDelete = Annotated[str | None, typer.Option(help="Most videos to remove as gone: a share or a number.")]
 Prefetch = Annotated[int | None, typer.Option(help="Segments to decode ahead.")]
-PublishEvery = Annotated[
-    float | None,
-    typer.Option(parser=seconds_option, metavar="TIME", help="How often searches get to see the progress."),
-]
+PublishEvery = Annotated[float | None, a_time("How often searches get to see the progress.")]
 Archive = Annotated[Path | None, typer.Option(help="Keep a Parquet archive of the index in this folder.")]
 RemoteCache = Annotated[Path | None, typer.Option(help="The folder that remote files are fetched to.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]

@@ -14,6 +14,7 @@ from pipelines.cli_options import (
     Json,
     Manifest,
     MaxDelete,
+    Recipe,
     Sources,
     print_json,
     say,
@@ -30,7 +31,7 @@ def plan_command(
     sources: Sources = None,
     index: Index = DEFAULT_INDEX,
     manifest: Manifest = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
+    recipe: Recipe = None,
     max_delete: MaxDelete = None,
     allow_private_addresses: AllowPrivate = False,
     prices: Annotated[

@@ -5,70 +5,130 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipelines.cli_engines import Runner, engine_settings
+from pipelines.cli_groups import grouped
 from pipelines.cli_ingest import settings_of
-from pipelines.cli_options import DEFAULT_INDEX, INTERRUPTED, Device, Index, Json, say, seconds_option
+from pipelines.cli_options import DEFAULT_INDEX, INTERRUPTED, Device, Index, Json, Recipe, a_time, say
 from pipelines.cli_watch import stopped_by_signals
 from transforms.errors import MissingIndex, ReelvecError, UsageError
 
 if TYPE_CHECKING:
-    from pipelines.stream import Batch
+    from pipelines.settings import IngestSettings
+    from pipelines.stream import Batch, StreamSettings
     from transforms.records import LedgerEntry
     from transforms.stream.messages import EventSource
 
 
-def stream_command(
-    ctx: typer.Context,
-    index: Index = DEFAULT_INDEX,
-    kafka: Annotated[str | None, typer.Option(help="Brokers, host:port[,host:port].", metavar="BROKERS")] = None,
-    topic: Annotated[str | None, typer.Option(help="The topic of --kafka.")] = None,
-    group: Annotated[str | None, typer.Option(help="The consumer group of --kafka.")] = None,
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where events come from: one of three."""
+
+    kafka: Annotated[str | None, typer.Option(help="Brokers, host:port[,host:port].", metavar="BROKERS")] = None
+    topic: Annotated[str | None, typer.Option(help="The topic of --kafka.")] = None
+    group: Annotated[str | None, typer.Option(help="The consumer group of --kafka.")] = None
     kafka_options: Annotated[
         Path | None, typer.Option(help="A file of client options, name = value; $NAME is an environment variable.")
-    ] = None,
-    pubsub: Annotated[str | None, typer.Option(help="A subscription.", metavar="projects/P/subscriptions/S")] = None,
-    folder: Annotated[str | None, typer.Option(help="A folder that is looked at again and again.")] = None,
-    every: Annotated[
-        float, typer.Option(parser=seconds_option, metavar="TIME", help="From one look at --folder to the next.")
-    ] = 1.0,
-    settle: Annotated[
-        float,
-        typer.Option(
-            parser=seconds_option, metavar="TIME", help="In --folder, leave files alone that changed so lately."
-        ),
-    ] = 2.0,
+    ] = None
+    pubsub: Annotated[str | None, typer.Option(help="A subscription.", metavar="projects/P/subscriptions/S")] = None
+    folder: Annotated[str | None, typer.Option(help="A folder that is looked at again and again.")] = None
+    every: Annotated[float, a_time("From one look at --folder to the next.")] = 1.0
+    settle: Annotated[float, a_time("In --folder, leave files alone that changed so lately.")] = 2.0
+
+    def check(self, events: "Events") -> None:
+        """Raise UsageError for more sources than one, or none, and for events that may name anything."""
+        given = {"--kafka": self.kafka, "--pubsub": self.pubsub, "--folder": self.folder}
+        if sum(value is not None for value in given.values()) != 1:
+            raise UsageError(f"name one source of events: {', '.join(given)}")
+        if self.folder is None and not events.root and not events.lead:
+            raise UsageError(
+                "events of a broker may name anything, so say which files are meant: "
+                "--root FOLDER or s3://bucket/prefix or gs://bucket/prefix; --root / for every file of this machine"
+            )
+
+    def opened(self, settings: "IngestSettings") -> "EventSource":
+        """The source, not connected yet."""
+        if self.kafka is not None:
+            return _kafka(self.kafka, self.topic, self.group, self.kafka_options)
+        if self.pubsub is not None:
+            from transforms.stream.pubsub import PubSubSource
+
+            return PubSubSource(self.pubsub, tell=say)
+        from pipelines.stream_folder import FolderSource
+
+        assert self.folder is not None
+        return FolderSource(
+            self.folder,
+            every_seconds=self.every,
+            settle_seconds=self.settle,
+            max_delete=settings.max_delete,
+            entries=lambda: _entries(settings.index),
+            tell=say,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """How events are taken up."""
+
     root: Annotated[
         list[str] | None,
         typer.Option(
             help="Events may name files here only; may be given again. / is every file of this machine.",
             metavar="FOLDER|s3://BUCKET/PREFIX|gs://BUCKET/PREFIX",
         ),
-    ] = None,
+    ] = None
     lead: Annotated[
         list[str] | None,
         typer.Option(
             "--map", help="A folder that holds what URIs name: gs://bucket/=/mnt/bucket.", metavar="PREFIX=FOLDER"
         ),
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Most events in one batch.")] = 256,
-    tries: Annotated[int, typer.Option(min=1, max=20, help="For a file that is not there yet.")] = 5,
-    retry: Annotated[
-        float,
-        typer.Option(parser=seconds_option, metavar="TIME", help="Before the second try; each further one doubles it."),
-    ] = 2.0,
-    end_when_idle: Annotated[
-        float | None, typer.Option(parser=seconds_option, metavar="TIME", help="End when nothing came for so long.")
-    ] = None,
+    ] = None
+    batch: Annotated[int, typer.Option(min=1, max=10_000, help="Most events in one batch.")] = 256
+    tries: Annotated[int, typer.Option(min=1, max=20, help="For a file that is not there yet.")] = 5
+    retry: Annotated[float, a_time("Before the second try; each further one doubles it.")] = 2.0
+    end_when_idle: Annotated[float | None, a_time("End when nothing came for so long.")] = None
     max_failures: Annotated[
         int | None, typer.Option(min=1, help="End after so many failed batches in a row; without it, never.")
-    ] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
+    ] = None
+    keep_tombstones_days: Annotated[
+        float, typer.Option(min=0.0, max=36_500.0, help="How long a deletion keeps late creations of its video out.")
+    ] = 30.0
+    keep_dead_letters: Annotated[
+        int, typer.Option(min=1, help="Most dead letters of events that are kept; the oldest are dropped.")
+    ] = 10_000
+
+    def settings(self) -> "StreamSettings":
+        """The same, checked; raises UsageError."""
+        from pipelines.stream import StreamSettings
+        from transforms.stream.look import places_of
+
+        return StreamSettings(
+            batch_events=self.batch,
+            tries=self.tries,
+            wait_seconds=self.retry,
+            idle_seconds=self.end_when_idle,
+            max_failures=self.max_failures,
+            places=places_of(self.root or (), self.lead or ()),
+            keep_tombstones_days=self.keep_tombstones_days,
+            keep_dead_letters=self.keep_dead_letters,
+        )
+
+
+@grouped
+def stream_command(
+    ctx: typer.Context,
+    index: Index = DEFAULT_INDEX,
+    *,
+    source: Source,
+    events: Events,
+    recipe: Recipe = None,
     device: Device = None,
     max_delete: Annotated[
         str | None, typer.Option(help="Most videos that may go from --folder at once: a share or a number.")
@@ -81,59 +141,17 @@ def stream_command(
     Ctrl-C (exit code 130) and SIGTERM (0) finish what is in flight; a second one ends at once.
     """
     from pipelines.lines import LineProgress
-    from pipelines.stream import StreamSettings, stream
-    from transforms.stream.look import places_of
+    from pipelines.stream import stream
 
-    given = {"--kafka": kafka, "--pubsub": pubsub, "--folder": folder}
-    if sum(value is not None for value in given.values()) != 1:
-        raise UsageError(f"name one source of events: {', '.join(given)}")
-    if folder is None and not root and not lead:
-        raise UsageError(
-            "events of a broker may name anything, so say which files are meant: "
-            "--root FOLDER or s3://bucket/prefix or gs://bucket/prefix; --root / for every file of this machine"
-        )
-    how = StreamSettings(
-        batch_events=batch,
-        tries=tries,
-        wait_seconds=retry,
-        idle_seconds=end_when_idle,
-        max_failures=max_failures,
-        places=places_of(root or (), lead or ()),
-    )
-    settings = settings_of(
-        {
-            "index": index,
-            "recipe": recipe,
-            "device": device,
-            "max_delete": max_delete,
-            "publish_every_seconds": 5.0,
-            "command": "stream",
-            **engine_settings(ctx, runner, detach=False),
-        }
-    )
-    source: EventSource
-    if kafka is not None:
-        source = _kafka(kafka, topic, group, kafka_options)
-    elif pubsub is not None:
-        from transforms.stream.pubsub import PubSubSource
-
-        source = PubSubSource(pubsub, tell=say)
-    else:
-        from pipelines.stream_folder import FolderSource
-
-        assert folder is not None
-        source = FolderSource(
-            folder,
-            every_seconds=every,
-            settle_seconds=settle,
-            max_delete=settings.max_delete,
-            entries=lambda: _entries(index),
-            tell=say,
-        )
+    source.check(events)
+    how = events.settings()
+    given: dict[str, Any] = {"index": index, "recipe": recipe, "device": device, "max_delete": max_delete}
+    given |= {"publish_every_seconds": 5.0, "command": "stream", **engine_settings(ctx, runner, detach=False)}
+    settings = settings_of(given)
     total: Counter[str] = Counter()
     problem = ""
     with stopped_by_signals() as stop:
-        for one in stream(settings, source, how=how, stop=stop, listen=LineProgress):
+        for one in stream(settings, source.opened(settings), how=how, stop=stop, listen=LineProgress):
             total["events"] += one.events if one.error is None else 0
             total.update(one.counts)
             if not problem or problem != str(one.error):  # the same thing is said once

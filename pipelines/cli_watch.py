@@ -26,9 +26,10 @@ from pipelines.cli_options import (
     Json,
     Manifest,
     MaxDelete,
+    Recipe,
     Sources,
+    a_time,
     say,
-    seconds_option,
 )
 from pipelines.outside import LogFormat, MetricsFile, MetricsPort, Outside, seen
 from transforms.errors import ReelvecError, UsageError
@@ -41,20 +42,15 @@ if TYPE_CHECKING:
 def watch_command(
     sources: Sources = None,
     index: Index = DEFAULT_INDEX,
-    every: Annotated[
-        float, typer.Option(parser=seconds_option, metavar="TIME", help="From the start of a round to the next.")
-    ] = 60.0,
-    settle: Annotated[
-        float,
-        typer.Option(parser=seconds_option, metavar="TIME", help="Leave files alone that changed so lately; 0: none."),
-    ] = 2.0,
+    every: Annotated[float, a_time("From the start of a round to the next.")] = 60.0,
+    settle: Annotated[float, a_time("Leave files alone that changed so lately; 0: none.")] = 2.0,
     max_videos: Annotated[int | None, typer.Option(help="Most videos to take up in one round.")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="End after so many rounds.")] = None,
     max_failures: Annotated[
         int | None, typer.Option(min=1, help="End after so many failed rounds in a row; without it, never.")
     ] = None,
     manifest: Manifest = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or its .toml file.")] = None,
+    recipe: Recipe = None,
     device: Device = None,
     max_delete: MaxDelete = None,
     allow_private_addresses: AllowPrivate = False,

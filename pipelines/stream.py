@@ -15,12 +15,14 @@ from pipelines.ingest import OPTIMIZE_FROM_CLIPS, CorpusRun, check_free_space, r
 from pipelines.run_log import Spent, recorded
 from pipelines.settings import IngestSettings
 from pipelines.stream_batch import Applied, Named, apply_events, letter
+from pipelines.stream_bounds import drop_old_letters, drop_old_stones
 from pipelines.watch import Stop, pause_seconds
 from transforms import heap, interrupt, progress
 from transforms.errors import ForbiddenUri, IndexLocked, MalformedEvent, Outage, UsageError, VideoChanged
 from transforms.index.location import IndexLocation
 from transforms.index.lock import writing
 from transforms.index.spaces import drop_expired, spaces_of
+from transforms.index.unpublished import mark_unpublished
 from transforms.order import is_older
 from transforms.progress import Progress, Silent
 from transforms.records import Reject
@@ -35,6 +37,7 @@ LONGEST_WAIT_SECONDS = 60.0
 #: So many batches of events may wait for their files; then nothing more is taken before some of them are settled.
 MOST_WAITING_BATCHES = 8
 CALIBRATE_EVERY_SECONDS = 60.0
+LOOK_FOR_OLD_STONES_EVERY_SECONDS = 3600.0
 _TURN_SECONDS = 0.5
 
 
@@ -48,10 +51,14 @@ class StreamSettings:
     idle_seconds: float | None = None  # end after so long without anything to do
     max_failures: int | None = None  # end after so many failed batches in a row
     places: Places = field(default_factory=Places)
+    keep_tombstones_days: float = 30.0  # for which a deletion outlives a late creation
+    keep_dead_letters: int = 10_000  # of events; the oldest go
 
     def __post_init__(self) -> None:
         if self.batch_events < 1 or self.tries < 1 or self.wait_seconds < 0:
             raise ValueError(f"a batch has an event and an event a try at least: {self}")
+        if self.keep_tombstones_days < 0 or self.keep_dead_letters < 1:
+            raise ValueError(f"a deletion is kept for no time at least, and a letter is kept: {self}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +279,8 @@ class _Turns:
         self._calibrated = 0.0  # monotonic seconds
         self._changed = False  # since it was calibrated
         self._clips = 0  # since graphs were built
+        self._looked_for_stones: float | None = None  # monotonic seconds
+        self._letters: int | None = None  # in the ledger; None: not counted yet
         self.recipe = ""
 
     def tend(self) -> None:
@@ -297,6 +306,7 @@ class _Turns:
             run = CorpusRun(self._settings, location, recipe_of(self._settings, location), turn)
             try:
                 self.recipe = run.store.schema.recipe
+                dropped = self._bounded(run)
                 applied = apply_events(
                     run,
                     named,
@@ -308,8 +318,34 @@ class _Turns:
                 )
             finally:
                 run.close()
+        applied.counts.update(dropped)
+        if self._letters is not None:
+            self._letters += applied.counts["dead letters"]
         self._changed = not calibrate and (self._changed or bool(applied.clips or applied.counts["removed"]))
         self._clips = applied.clips + (0 if optimize else self._clips)
         if calibrate:
             self._calibrated = time.monotonic()
         return applied
+
+    def _bounded(self, run: CorpusRun) -> Counter[str]:
+        """Drop what a stream need not keep any longer, and count it; the batch that follows publishes."""
+        dropped: Counter[str] = Counter()
+        since = self._looked_for_stones
+        if since is None or time.monotonic() - since > LOOK_FOR_OLD_STONES_EVERY_SECONDS:
+            days = self._how.keep_tombstones_days
+            if stones := drop_old_stones(run.store, keep_days=days):
+                dropped["tombstones dropped"] = stones
+                self._spent.message(f"{stones} deletions were heeded more than {days:g} days ago and are not kept")
+            self._looked_for_stones = time.monotonic()
+        keep = self._how.keep_dead_letters
+        if self._letters is None or self._letters > keep:
+            letters, self._letters = drop_old_letters(run.store, run.location, keep=keep)
+            if letters:
+                dropped["dead letters dropped"] = letters
+                self._spent.message(
+                    f"the oldest {letters} dead letters of events were dropped, since no more than {keep} are kept; "
+                    "`reelvec dlq list --group` shows what is left"
+                )
+        if dropped:
+            mark_unpublished(run.location)
+        return dropped

@@ -22,7 +22,7 @@ from transforms.remove import delete_videos
 from transforms.stream.events import Event
 from transforms.stream.look import Places, look
 from transforms.uris import shown
-from transforms.write.commit import commit_leftovers, may_be_mended, sweep
+from transforms.write.commit import commit_leftovers, may_be_mended, now, sweep
 from transforms.write.copies import copy_video, relabel
 from transforms.write.sweep import sweep_unvouched
 
@@ -173,7 +173,8 @@ def _look(
 
 def _stone(uri: str, event: Event, entry: LedgerEntry | None, run: int) -> LedgerEntry:
     order = newest("" if entry is None else entry.event, event.order)
-    return LedgerEntry(uri, 0, "", "deleted", origin="" if entry is None else entry.origin, run=run, event=order)
+    origin = "" if entry is None else entry.origin
+    return LedgerEntry(uri, 0, "", "deleted", origin=origin, run=run, event=order, deleted_at=now())
 
 
 def _write_letters(run: CorpusRun, letters: Sequence[Reject], named: Mapping[str, Named]) -> None:

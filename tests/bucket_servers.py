@@ -3,6 +3,8 @@
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
 
 import pytest
 import urllib3
@@ -43,6 +45,13 @@ def gcs_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    monkeypatch.setattr(emulator, "HANDLERS", (*_as_google_does(), *emulator.HANDLERS))
+    set_header = emulator.Response.__setitem__
+
+    def without_md5(response: Any, name: str, value: str) -> None:
+        set_header(response, name, value.removesuffix(",md5=None"))
+
+    monkeypatch.setattr(emulator.Response, "__setitem__", without_md5)
     server = emulator.create_server("127.0.0.1", port, in_memory=True)
     server.start()
     forget_clients()
@@ -51,3 +60,22 @@ def gcs_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
     finally:
         forget_clients()
         server.stop()
+
+
+def _as_google_does() -> tuple[tuple[str, dict[str, object]], ...]:
+    """Routes for what the emulator does otherwise: a composed object has no MD5, and a generation can be asked for."""
+    from gcp_storage_emulator.handlers import objects
+
+    def compose(request: Any, response: Any, storage: Any, *given: object) -> None:
+        objects.compose(request, response, storage)
+        storage.objects[request.params["bucket_name"]][request.params["object_id"]]["md5Hash"] = None
+
+    def download(request: Any, response: Any, storage: Any, *given: object) -> None:
+        held = storage.get_file_obj(request.params["bucket_name"], request.params["object_id"])
+        if request.query.get("ifGenerationMatch", [held["generation"]]) != [held["generation"]]:
+            response.status = HTTPStatus.PRECONDITION_FAILED
+        else:
+            objects.download(request, response, storage)
+
+    one = r"/b/(?P<bucket_name>[-.\w]+)/o/(?P<object_id>.*[^/]+)"
+    return (f"^(/storage/v1)?{one}/compose$", {"POST": compose}), (f"^/download/storage/v1{one}$", {"GET": download})

@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from pipelines.cli import app, exit_code_of
+from pipelines.cli_groups import grouped
 from tests.small_index import the_index, the_recipe  # noqa: F401  (fixtures)
 from transforms.errors import (
     BadVectors,
@@ -361,3 +364,33 @@ def test_a_signal_asks_once_to_finish_and_ends_at_once_the_second_time(number: s
     process.send_signal(number)
     assert process.wait(timeout=60) == 130
     assert "press Ctrl-C again" in process.stderr.read()
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """Two options that belong together."""
+
+    width: Annotated[int, typer.Option(help="In pixels.")] = 4
+    height: Annotated[int, typer.Option()] = 3
+
+
+def test_a_group_of_options_is_shown_one_by_one_and_taken_as_one() -> None:
+    seen: list[tuple[str, _Sizes]] = []
+
+    def command(name: str, *, size: _Sizes) -> None:
+        """Draw."""
+        seen.append((name, size))
+
+    made = typer.Typer()
+    made.command()(grouped(command))
+    assert "In pixels." in CliRunner().invoke(made, ["--help"]).output
+    assert CliRunner().invoke(made, ["box", "--height", "7"]).exit_code == 0
+    assert seen == [("box", _Sizes(4, 7))]
+
+
+def test_two_options_of_one_name_are_refused_when_a_command_is_made() -> None:
+    def command(width: int = 1, *, size: _Sizes) -> None:
+        """Two widths."""
+
+    with pytest.raises(ValueError, match="width"):
+        grouped(command)

@@ -1,11 +1,13 @@
 """S3 against moto, Google's store against its emulator: listing, versions, fetching, and what goes wrong."""
 
 import base64
+import io
 import os
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.bucket_servers import gcs_server, s3_server
 from transforms.errors import SourceUnavailable, UsageError, VideoChanged
 from transforms.records import VideoRef
 from transforms.remote.clients import forget_clients, use_options
-from transforms.remote.fetch import held
+from transforms.remote.fetch import Arriving, held
 from transforms.remote.settings import RemoteSettings
 from transforms.remote.store import Broken, Found, store_of
 from transforms.source import Listing, Root, list_videos
@@ -258,7 +260,58 @@ def test_a_root_of_a_bucket_names_its_glob_as_it_is_written() -> None:
     assert Root("s3://films/50% off", "*.mp4").origin == "s3://films/50% off/*.mp4"
 
 
-def test_a_generation_is_the_version_where_google_has_no_md5(gcs) -> None:
+def test_the_md5_is_the_version_where_google_has_one(gcs) -> None:
     blob = gcs.blob("a.mp4")
     blob.upload_from_string(DATA)
     assert base64.b64decode(blob.md5_hash).hex() == list_videos(["gs://films"]).videos[0].version.removeprefix("md5:")
+
+
+def composed(gcs: Any, key: str = "a.mp4") -> VideoRef:
+    """An object in two parts, of which Google knows the CRC32C and no MD5, as it is listed."""
+    parts = [gcs.blob(f"part{number}") for number in (1, 2)]
+    for part, data in zip(parts, (DATA[:1000], DATA[1000:]), strict=True):
+        part.upload_from_string(data)
+    gcs.blob(key).compose(parts)
+    (video,) = list_videos([f"gs://films/{key}"]).videos
+    return video
+
+
+def test_a_generation_is_the_version_where_google_has_no_md5(gcs) -> None:
+    first, again = composed(gcs), composed(gcs)
+    kept = gcs.get_blob("a.mp4")
+    assert kept.md5_hash is None
+    assert again.version == f"generation:{kept.generation}" != first.version
+    assert list_videos(["gs://films"]).videos == (replace(again, origin="gs://films"),)
+
+
+def test_an_object_without_an_md5_is_checked_by_its_crc32c(gcs, settings: RemoteSettings) -> None:
+    from transforms.remote.cache import Cache
+
+    video, cache = composed(gcs), Cache(settings)
+    with cache.locked(video, alone=True):
+        cache.part(video).write_bytes(b"\0" * 2**20)  # what a killed fetch left is damaged
+    assert fetched(video, settings) == DATA
+
+
+def test_bytes_that_stay_other_than_their_crc32c_are_told_and_kept_out(gcs, settings: RemoteSettings) -> None:
+    video = composed(gcs)
+    other = base64.b64encode(bytes(4)).decode()
+    blob = gcs.get_blob("a.mp4")
+    blob._patch_property("crc32c", other)
+    blob.patch()
+    with pytest.raises(SourceUnavailable, match=r"the bytes came damaged: crc32c [0-9a-f]{8}, the store has 00000000"):
+        fetched(video, settings)
+
+
+def test_an_object_that_is_replaced_between_the_look_and_the_download_is_left_to_the_next_run(gcs) -> None:
+    video = composed(gcs)
+
+    class Replacing(Arriving):
+        def begins_at(self, offset: int) -> None:
+            super().begins_at(offset)
+            gcs.blob("a.mp4").upload_from_string(DATA[::-1])
+
+    into = Replacing(io.BytesIO(), video)
+    with pytest.raises(VideoChanged, match="changed while it was fetched"):
+        store_of(video.uri, RemoteSettings()).bring(video, 0, into)
+    assert into.size_bytes == 0

@@ -8,7 +8,8 @@ import json
 import random
 import threading
 from collections import deque
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,14 +23,17 @@ from pipelines.rejects import rejects_path
 from pipelines.settings import IngestSettings
 from pipelines.stream import Inbox, StreamSettings, stream
 from pipelines.stream_batch import Applied
+from pipelines.stream_bounds import drop_old_stones
 from tests.test_histories import EXAMPLES, KINDS, NAMES, Killed, World, embed_from_a_table, world
 from transforms import interrupt
 from transforms.errors import Outage, StoreUnavailable
-from transforms.index.ledger import read_entries
+from transforms.index.ledger import read_entries, write_entries
 from transforms.index.lock import writing
 from transforms.index.open import release
 from transforms.index.publish import Publication
 from transforms.index.store import AnyOf, Where
+from transforms.order import place
+from transforms.records import LedgerEntry
 from transforms.remove import forget_video
 from transforms.stream.look import Places
 from transforms.stream.messages import Message
@@ -154,6 +158,52 @@ def test_a_deletion_outlives_a_late_creation_of_the_same_version(here):
     queue.put(event("create", here.path("a"), generation=7, at=10), event("create", here.path("b"), generation=8, at=1))
     (batch,) = here.follow(queue)
     assert (batch.counts["late"], here.names()) == (1, "b")
+
+
+def test_a_deletion_is_kept_for_so_many_days_after_it_was_heeded_and_then_a_late_creation_finds_nothing(here):
+    here.put("a", "AA")
+    queue = Queue(event("delete", here.path("a"), at=9), event("delete", here.path("b"), at=9))
+    here.follow(queue)  # events of years ago, heeded now
+    late = event("create", here.path("a"), at=1)
+    queue.put(late)
+    (batch,) = here.follow(queue)
+    assert (batch.counts["late"], batch.counts["tombstones dropped"], here.names()) == (1, 0, "")
+    with here.store() as store:
+        old = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+        write_entries(store, [replace(entry, deleted_at=old) for entry in read_entries(store).values()])
+    queue.put(late)
+    (batch,) = here.follow(queue, keep_tombstones_days=32)
+    assert (batch.counts["late"], here.names()) == (1, "")
+    queue.put(late)
+    (batch,) = here.follow(queue)
+    assert (batch.counts["late"], batch.counts["tombstones dropped"]) == (0, 2)
+    assert (here.names(), list(here.entries())) == ("a", ["a"])
+
+
+def test_a_stone_that_does_not_say_when_it_was_laid_counts_from_its_event(here):
+    gone = [f"file:///films/{name}" for name in "abc"]
+    now = datetime.now(UTC)
+    places = [place(int((now - timedelta(days=days)).timestamp()) * 10**9, kind="delete") for days in (1, 31)]
+    with here.store() as store:
+        stones = zip(gone, [*places, ""], strict=True)
+        write_entries(store, [LedgerEntry(uri, 0, "", "deleted", event=order) for uri, order in stones])
+        assert drop_old_stones(store, keep_days=30) == 1
+        assert sorted(read_entries(store)) == [gone[0], gone[2]]
+
+
+def test_the_oldest_dead_letters_of_events_go_where_there_are_too_many_and_other_rejects_stay(here):
+    here.put("a", "AA")
+    here.put("x", "XX")  # which no decoder can read
+    queue = Queue(*[b"{"] * 4, *(event("create", here.path(name)) for name in "ax"))
+    batches = here.follow(queue, batch_events=2, keep_dead_letters=2)
+    assert sum(batch.counts["dead letters"] for batch in batches) == 4
+    assert sum(batch.counts["dead letters dropped"] for batch in batches) == 2
+    lines = [json.loads(line) for line in rejects_path(here.location("index")).read_text().splitlines()]
+    assert {line["uri"] for line in lines if line["stage"] == "event"} == {f"kafka://queue/0/{n}" for n in (2, 3)}
+    assert here.entries()["x"].rejects and here.names() == "a"
+    assert {entry.uri for entry in here.entries().values() if entry.uri.startswith("kafka")} == {
+        f"kafka://queue/0/{number}" for number in (2, 3)
+    }
 
 
 def test_the_same_bytes_seen_by_a_newer_event_outlive_an_older_deletion(here):

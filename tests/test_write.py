@@ -29,6 +29,7 @@ from transforms.records import (
 from transforms.remove import forget_video, remove_videos
 from transforms.write.commit import commit_leftovers, record_reject, sweep, write_results
 from transforms.write.copies import copy_video, relabel
+from transforms.write.stage import GROUP_SECONDS, LONGEST_GROUP_SECONDS, group_seconds
 from transforms.write.sweep import sweep_abandoned, sweep_unvouched
 
 SCHEMA = Schema(
@@ -383,3 +384,7 @@ def test_what_was_begun_of_a_file_that_is_gone_is_deleted_and_of_one_out_of_sigh
     swept = sweep_abandoned(store, taken_up=(), listed=(), ledger={}, covered=lambda uri, origin: uri.endswith("/gone"))
     assert swept == 1 and {receipt.uri for receipt in read_all_receipts(store)} == {"file:///c/elsewhere"}
     assert store.count(CLIPS) == 2
+
+
+def test_the_longer_storing_takes_the_more_is_stored_together_up_to_a_limit():
+    assert [group_seconds(write) for write in (0.001, 0.1, 3.0)] == [GROUP_SECONDS, 2.0, LONGEST_GROUP_SECONDS]

@@ -37,3 +37,8 @@ def is_older(one: str, other: str) -> bool:
 def newest(one: str, other: str) -> str:
     """The later of two places; of equal ones the first."""
     return other if not one or is_older(one, other) else one
+
+
+def seconds_of(one: str) -> float | None:
+    """When an event happened, in Unix seconds; None where its place is not known."""
+    return int(one.partition("/")[0]) / 1e9 if one else None

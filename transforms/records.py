@@ -421,6 +421,7 @@ class LedgerEntry:
     metadata: tuple[tuple[str, Scalar], ...] = ()
     run: int = 0  # the newest that wrote any of it; 0: from before runs had numbers
     event: str = ""  # the place of the newest event that was heeded (`transforms.order`); "" where there was none
+    deleted_at: str = ""  # ISO 8601, UTC: when an event's deletion was heeded
 
     @property
     def id(self) -> str:

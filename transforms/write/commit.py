@@ -115,13 +115,20 @@ def receipt_of(result: SegmentResult, recipe: str) -> Receipt:
 
 def commit_complete(store: VectorStore, written: Iterable[Receipt]) -> list[LedgerEntry]:
     """Commit those videos of these receipts whose every segment has left one."""
-    versions = {(receipt.uri, receipt.content, receipt.recipe): receipt.count for receipt in written}
-    held = {version: read_receipts(store, *version) for version in versions}
-    complete = [held[version] for version, count in versions.items() if len(held[version]) >= count]
+    versions: dict[tuple[str, str, str], list[Receipt]] = defaultdict(list)
+    for receipt in written:
+        versions[receipt.uri, receipt.content, receipt.recipe].append(receipt)
+    held = [own if _are_all(own) else read_receipts(store, *version) for version, own in versions.items()]
+    complete = [receipts for receipts in held if receipts and _are_all(receipts)]
     entries = commit_videos(store, complete)
     for _ in entries:
         listener().video_done()
     return entries
+
+
+def _are_all(receipts: Sequence[Receipt]) -> bool:
+    """Whether every segment of one version left its receipt among these."""
+    return len({receipt.index for receipt in receipts}) >= receipts[0].count
 
 
 def commit_leftovers(store: VectorStore) -> list[LedgerEntry]:
@@ -149,7 +156,12 @@ def commit_videos(store: VectorStore, complete: Sequence[Sequence[Receipt]]) -> 
     Takes all receipts of each version. Raises StoreUnavailable when the store holds another
     number of clips than they vouch for.
     """
-    entries = [_entry_of(store, receipts) for receipts in complete if not _drop_older(store, receipts)]
+    known = read_some(store, {receipts[0].uri for receipts in complete})
+    entries = [
+        _entry_of(store, receipts, old)
+        for receipts in complete
+        if not _drop_older(store, receipts, old := known.get(receipts[0].uri))
+    ]
     if not entries:
         return []
     now_live = [entry for entry in entries if entry.live_content == entry.content]
@@ -186,15 +198,14 @@ def _drop_receipts(store: VectorStore, entry: LedgerEntry) -> None:
     delete_receipts(store, entry.uri, content=entry.content)
 
 
-def _drop_older(store: VectorStore, receipts: Sequence[Receipt]) -> bool:
-    """Whether a newer run, or a newer event, settled other bytes of this video, or that there are none.
+def _drop_older(store: VectorStore, receipts: Sequence[Receipt], entry: LedgerEntry | None) -> bool:
+    """Whether a newer run, or a newer event, settled other bytes of this video, or that there are none: so its `entry`.
 
     If so the older version and its receipts are deleted.
 
     A number above the store's own is from another index that this one was restored or imported from: it says nothing.
     """
     first, newest_run = receipts[0], max(receipt.run for receipt in receipts)
-    entry = read_entry(store, first.uri)
     if entry is None or entry.content == first.content:
         return False
     if not newest_run < entry.run <= store.current_run() and not is_older(first.video.event, entry.event):
@@ -210,8 +221,8 @@ def may_be_mended(entry: LedgerEntry) -> bool:
     return entry.attempts < MAX_ATTEMPTS and any(reject.transient for reject in entry.rejects)
 
 
-def _entry_of(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry:
-    """What the ledger will say of a version that is complete, after its clips were counted."""
+def _entry_of(store: VectorStore, receipts: Sequence[Receipt], old: LedgerEntry | None) -> LedgerEntry:
+    """What the ledger will say of a version that is complete, after its clips were counted; `old` is what it says."""
     first = receipts[0]
     rejects = tuple(receipt.reject for receipt in receipts if receipt.reject is not None)
     entry = LedgerEntry(
@@ -236,7 +247,6 @@ def _entry_of(store: VectorStore, receipts: Sequence[Receipt]) -> LedgerEntry:
         )
     retry = may_be_mended(entry)
     entry = replace(entry, state=_state(receipts, retry=retry))
-    old = read_entry(store, first.uri)
     if old is not None:
         entry = replace(entry, event=newest(old.event, first.video.event))
     if old is not None and _keeps_old(old, entry, retry=retry):

@@ -1,4 +1,4 @@
-"""The Beam side of writing: results are stored in groups, and never wait longer than half a second of work."""
+"""The Beam side of writing: results are stored in groups, which wait longer the longer storing one takes."""
 
 import logging
 import time
@@ -26,6 +26,10 @@ _log = logging.getLogger(__name__)
 #: One upsert, one check and one flush for as many clips as come within this time, and no more than this number.
 GROUP_SECONDS = 0.5
 GROUP_CLIPS = 512
+#: Where a store answers slowly more come together, so that a twentieth of the time goes into waiting for it. What is
+#: lost with a worker, and how late a search sees a video, is bounded by the longest time.
+GROUP_PER_WRITE = 20.0
+LONGEST_GROUP_SECONDS = 5.0
 
 
 @dataclass
@@ -66,6 +70,10 @@ class _WithStore(beam.DoFn):
 
 
 class _WriteSegments(_WithStore):
+    def setup(self) -> None:
+        super().setup()
+        self._wait_seconds = GROUP_SECONDS
+
     def start_bundle(self) -> None:
         self._group: list[tuple[SegmentResult, Callable[[Receipt], WindowedValue]]] = []
         self._written_at = time.monotonic()
@@ -75,7 +83,7 @@ class _WriteSegments(_WithStore):
     ) -> Iterator[WindowedValue]:
         self._group.append((result, lambda receipt: WindowedValue(receipt, timestamp, (window,))))
         clips = sum(len(held.points) for held, _ in self._group)
-        if clips >= GROUP_CLIPS or time.monotonic() - self._written_at >= GROUP_SECONDS:
+        if clips >= GROUP_CLIPS or time.monotonic() - self._written_at >= self._wait_seconds:
             yield from self._write()
 
     def finish_bundle(self) -> Iterator[WindowedValue]:
@@ -84,8 +92,10 @@ class _WriteSegments(_WithStore):
     def _write(self) -> Iterator[WindowedValue]:
         group, self._group = self._group, []
         if group:
+            began = time.monotonic()
             with measures.timed(measures.WRITING):
                 receipts = write_results(self._store, [result for result, _ in group], self._schema.recipe)
+            self._wait_seconds = group_seconds(time.monotonic() - began)
             self._report(receipts)
             in_window = {id_of(result): windowed for result, windowed in group}
             for receipt in receipts:
@@ -112,6 +122,11 @@ class _RecordRejects(_WithStore):
         report_to_beam()
         listener().message(f"rejected: {rejected.reject.message}")
         yield rejected
+
+
+def group_seconds(write_seconds: float) -> float:
+    """How long results wait for others to be stored with, after a group that took so long to store."""
+    return min(LONGEST_GROUP_SECONDS, max(GROUP_SECONDS, GROUP_PER_WRITE * write_seconds))
 
 
 def id_of(result: SegmentResult) -> tuple[str, str, int]:
