@@ -13,6 +13,7 @@ from transforms.errors import MissingIndex
 from transforms.index.location import IndexLocation
 from transforms.index.lock import holder
 from transforms.index.open import open_reader
+from transforms.index.payloads import is_outdated
 from transforms.recipe import Recipe
 from transforms.records import LedgerEntry, Schema, Work
 from transforms.uris import shown
@@ -38,6 +39,7 @@ class PlanReport:
     why: Mapping[str, str]
     how: Mapping[str, str]  # of the vectors of clips that are in the index: keep, from_stored, decode
     must_decode: int  # videos
+    payloads: int  # clips whose payloads alone would be rewritten
     estimated_clips: int | None
     estimated_seconds_of_video: float | None
     estimated_seconds: float | None
@@ -51,7 +53,7 @@ class PlanReport:
     def work(self) -> bool:
         """Whether a run would do anything."""
         counts = (self.new, self.changed, self.moved, self.copied, self.gone, self.retried, self.updated)
-        return any(counts) or any(how != "keep" for how in self.how.values())
+        return any(counts) or bool(self.payloads) or any(how != "keep" for how in self.how.values())
 
 
 def dry_run(settings: IngestSettings, recipe: Recipe, prices: Prices | None) -> PlanReport:
@@ -137,6 +139,7 @@ def _reported(
         why={one.name: why for one in change.vectors if (why := _why(one, count))},
         how={} if schema is None else {one.name: one.how for one in change.vectors},
         must_decode=must_decode,
+        payloads=0 if change.recut else _outdated_clips(planned),
         estimated_clips=None if fresh is None else max([0, *(clips or 0 for clips in vectors.values())]),
         estimated_seconds_of_video=None if seconds_of_video is None else round(seconds_of_video, 1),
         estimated_seconds=estimated_seconds,
@@ -216,6 +219,14 @@ def _made_anew(planned: Planned, change: RecipeChange) -> list[LedgerEntry]:
     }
     embedded = {work.content for work in plan.to_embed}
     return [ledger[uri] for content, uri in sources.items() if content not in embedded and ledger[uri].live_content]
+
+
+def _outdated_clips(planned: Planned) -> int:
+    """Clips that stay, with payloads of an older revision."""
+    plan = planned.plan
+    lost = {entry.uri for entry in plan.gone} - {copy.source_uri for copy in plan.copies}
+    lost |= {work.video.uri for work in plan.to_embed}
+    return sum(e.clips for e in planned.ledger.values() if is_outdated(e) and e.uri not in lost)
 
 
 def _step_seconds(recipe: Recipe) -> float:
