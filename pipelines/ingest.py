@@ -249,7 +249,7 @@ class CorpusRun:
             self.finish(plan)
         after = read_entries(self.store) if not plan.empty or self.upgraded else ledger
         write_rejects(self.location, after.values())
-        self._archive(after)
+        self.archive(after)
         summary = summarise(
             listing,
             plan,
@@ -388,7 +388,7 @@ class CorpusRun:
         for entry in missed:
             progress.listener().message(f"committed, and yet no search finds it; `reelvec fsck` says more: {entry.uri}")
 
-    def _archive(self, ledger: Mapping[str, LedgerEntry]) -> None:
+    def archive(self, ledger: Mapping[str, LedgerEntry]) -> None:
         """Append what the archive lacks, also where an earlier run was killed before it did."""
         if self.settings.archive is None:
             return
