@@ -91,6 +91,9 @@ def plan_lines(report: "PlanReport") -> list[str]:
         lines.append(f"  {'unknown' if clips is None else clips:>7} {name}: {report.why.get(name, '')}")
         if report.how.get(name) == "from_stored":
             lines[-1] += " (of indexed videos from what is stored, without decoding)"
+    if report.payloads:
+        vectors = "" if computed else ", no vectors"
+        lines.append(f"payloads of {report.payloads} clips to rewrite{vectors}")
     kept = [name for name in report.vectors if name not in computed]
     if computed and kept:
         lines.append(f"          kept as they are: {', '.join(kept)}")

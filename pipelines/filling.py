@@ -30,8 +30,10 @@ from transforms.index.open import open_reader, open_writer, read_schema, release
 from transforms.index.publish import publish
 from transforms.index.spaces import (
     SpaceNote,
+    delete_note,
     drop_space,
     in_use,
+    read_note,
     space_for,
     switch,
     write_note,
@@ -60,6 +62,7 @@ class Filling:
             if self.weighing:
                 self._begin_as_twin()
             self.run = CorpusRun(settings, self.target, recipe, turn, refill=self.refill)
+            self._begin_again()
         except BaseException:
             self.donor.close()
             raise
@@ -85,6 +88,12 @@ class Filling:
         if self.weighing:
             written, live = self._weigh(live, before)
         return written + carry_stored(self.donor, self.run.store, live, self.recipe, self.refill)
+
+    def _begin_again(self) -> None:
+        """A space that was in use and rolled back is an unfinished one from now on, whatever becomes of this run."""
+        if read_note(self.run.store) is not None:
+            delete_note(self.run.store)
+            publish(self.target, self.run.store, optimize=False)
 
     def _begin_as_twin(self) -> None:
         """The target is a copy of the space in use, as that is now; one that was filled otherwise goes on as it was."""

@@ -27,6 +27,7 @@ from transforms.index.ledger import read_entries, read_some
 from transforms.index.location import IndexLocation
 from transforms.index.lock import Run, writing
 from transforms.index.open import open_writer, read_schema, release
+from transforms.index.payloads import is_outdated, revision
 from transforms.index.publish import publish
 from transforms.index.spaces import drop_expired, spaces_of
 from transforms.index.store import Equals, VectorStore, Where
@@ -40,6 +41,7 @@ from transforms.source import list_videos
 from transforms.write.commit import commit_leftovers, now, sweep
 from transforms.write.copies import copy_video, relabel
 from transforms.write.sweep import sweep_abandoned, sweep_unvouched
+from transforms.write.upgrade import upgrade_payloads
 from transforms.write.whole import add_missing
 
 if TYPE_CHECKING:
@@ -193,6 +195,7 @@ class CorpusRun:
         self.turn, self.settling = turn, settling or Settling(0.0)
         self.store: VectorStore = open_writer(location, recipe.schema())
         self.began = now()
+        self.upgraded: Mapping[str, int] = {}  # clips whose payloads this run rewrote, by URI
         self.ends_at: float | None = None  # Unix seconds: for workers that do not hear this process
 
     def close(self) -> None:
@@ -226,6 +229,7 @@ class CorpusRun:
             mark_unpublished(self.location)
         if not plan.empty:
             add_missing(self.store, ledger)  # before anything new: some videos with and some without mislead searches
+        self.upgrade_payloads(ledger)
         self.ends_at = ends_at(started, self.settings.max_hours)
         with ending_in_time(started, self.settings.max_hours):
             clips = self.embed(work) if work and not interrupt.stopping() else 0
@@ -243,10 +247,10 @@ class CorpusRun:
         measures.count(measures.REMOVED, len(gone) - len(moved_from))
         if not plan.empty or is_unpublished(self.location):
             self.finish(plan)
-        after = read_entries(self.store) if not plan.empty else ledger
+        after = read_entries(self.store) if not plan.empty or self.upgraded else ledger
         write_rejects(self.location, after.values())
-        self._archive(after)
-        return summarise(
+        self.archive(after)
+        summary = summarise(
             listing,
             plan,
             after,
@@ -257,6 +261,15 @@ class CorpusRun:
             rejects_path=str(rejects_path(self.location)),
             interrupted=interrupt.requested(),
         )
+        return replace(summary, payloads_rewritten=sum(self.upgraded.values()))
+
+    def upgrade_payloads(self, ledger: Mapping[str, LedgerEntry]) -> None:
+        """Rewrite payloads that an older Reelvec wrote; readers of a folder see them once it is published."""
+        if not any(map(is_outdated, ledger.values())):
+            return
+        mark_unpublished(self.location)
+        with measures.timed(measures.PHASE, of="rewriting payloads"):
+            self.upgraded = upgrade_payloads(self.store, ledger.values())
 
     def embed(self, work: Sequence[Work]) -> int:
         """Run the pipeline; gives the number of clips that it wrote.
@@ -333,6 +346,8 @@ class CorpusRun:
     def _update(self, entry: LedgerEntry) -> None:
         from transforms.index.ledger import write_entries
 
+        if entry.uri in self.upgraded:  # after the plan was made
+            entry = replace(entry, payloads=revision())
         relabel(self.store, entry)
         write_entries(self.store, [entry])
 
@@ -373,7 +388,7 @@ class CorpusRun:
         for entry in missed:
             progress.listener().message(f"committed, and yet no search finds it; `reelvec fsck` says more: {entry.uri}")
 
-    def _archive(self, ledger: Mapping[str, LedgerEntry]) -> None:
+    def archive(self, ledger: Mapping[str, LedgerEntry]) -> None:
         """Append what the archive lacks, also where an earlier run was killed before it did."""
         if self.settings.archive is None:
             return

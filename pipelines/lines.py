@@ -100,6 +100,8 @@ def summary_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"{summary['files_skipped']} other files skipped")
     spent = f"{lasting(summary['seconds_of_video'])} of video in {lasting(summary['wall_seconds'])}"
     lines.append(f"{summary['clips_written']} clips written, {spent}")
+    if summary["payloads_rewritten"]:
+        lines.append(f"payloads of {summary['payloads_rewritten']} clips rewritten, no vectors")
     if summary["videos_rejected"]:
         lines.append(f"why {summary['videos_rejected']} were rejected: {summary['rejects_path']}")
     return lines

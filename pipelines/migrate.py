@@ -102,6 +102,7 @@ def migrate(
             written = filling.fill()
             if interrupt.requested():
                 return replace(planned, state="interrupted", clips_written=written)
+            filling.run.upgrade_payloads(read_entries(filling.run.store))
             filling.run.finish(Plan())
             checks = filling.checks(canaries)
             if not force and not all(check.passed for check in checks):

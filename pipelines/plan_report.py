@@ -13,6 +13,7 @@ from transforms.errors import MissingIndex
 from transforms.index.location import IndexLocation
 from transforms.index.lock import holder
 from transforms.index.open import open_reader
+from transforms.index.payloads import is_outdated
 from transforms.recipe import Recipe
 from transforms.records import LedgerEntry, Schema, Work
 from transforms.uris import shown
@@ -38,6 +39,7 @@ class PlanReport:
     why: Mapping[str, str]
     how: Mapping[str, str]  # of the vectors of clips that are in the index: keep, from_stored, decode
     must_decode: int  # videos
+    payloads: int  # clips whose payloads alone would be rewritten
     estimated_clips: int | None
     estimated_seconds_of_video: float | None
     estimated_seconds: float | None
@@ -51,7 +53,7 @@ class PlanReport:
     def work(self) -> bool:
         """Whether a run would do anything."""
         counts = (self.new, self.changed, self.moved, self.copied, self.gone, self.retried, self.updated)
-        return any(counts) or any(how != "keep" for how in self.how.values())
+        return any(counts) or bool(self.payloads) or any(how != "keep" for how in self.how.values())
 
 
 def dry_run(settings: IngestSettings, recipe: Recipe, prices: Prices | None) -> PlanReport:
@@ -95,18 +97,16 @@ def _reported(
 
     corpus = Corpus.of(ledger.values())
     fresh = Corpus() if not plan.to_embed else corpus.expect(plan.to_embed)
-    kept = Corpus.of(_kept(planned, change)) if not change.empty else Corpus()
-    remade = _made_anew(planned, change)
-    anew = Corpus.of(remade)
-    anew_clips = round(anew.seconds / _step_seconds(recipe)) if change.recut else anew.clips
+    brought_over = [] if change.empty else _brought_over(planned)
+    kept = Corpus.of(brought_over)
     kept_clips = round(kept.seconds / _step_seconds(recipe)) if change.recut else kept.clips
     vectors = {
-        one.name: None if fresh is None else fresh.clips + anew_clips + (kept_clips if one.how != "keep" else 0)
+        one.name: None if fresh is None else fresh.clips + (kept_clips if one.how != "keep" else 0)
         for one in change.vectors
     }
-    decoded = 0.0 if fresh is None else fresh.seconds + anew.seconds + (kept.seconds if change.must_decode else 0.0)
+    decoded = 0.0 if fresh is None else fresh.seconds + (kept.seconds if change.must_decode else 0.0)
     seconds_of_video = None if fresh is None else decoded
-    must_decode = len(plan.to_embed) + len(remade) + (len(_kept(planned, change)) if change.must_decode else 0)
+    must_decode = len(plan.to_embed) + (len(brought_over) if change.must_decode else 0)
     notes: list[str] = []
     estimated_seconds = _seconds(location, recipe, change, must_decode, seconds_of_video, notes)
     cost = None
@@ -114,7 +114,7 @@ def _reported(
         notes.append("no price table: name one with --prices or REELVEC_PRICES to see money")
     elif estimated_seconds is not None:
         clips = max((clips or 0 for clips in vectors.values()), default=0)
-        sections = recipe.encoders() if plan.to_embed or remade else change.sections
+        sections = recipe.encoders() if plan.to_embed else change.sections
         cost = round(prices.usd(recipe, sections, hours=estimated_seconds / 3600, clips=clips), 4)
     if schema is not None and not change.empty:
         mismatch = f"the recipe is not the one of the index ({schema.recipe_name}): what is kept is copied"
@@ -137,6 +137,7 @@ def _reported(
         why={one.name: why for one in change.vectors if (why := _why(one, count))},
         how={} if schema is None else {one.name: one.how for one in change.vectors},
         must_decode=must_decode,
+        payloads=0 if change.recut else _outdated_clips(planned),
         estimated_clips=None if fresh is None else max([0, *(clips or 0 for clips in vectors.values())]),
         estimated_seconds_of_video=None if seconds_of_video is None else round(seconds_of_video, 1),
         estimated_seconds=estimated_seconds,
@@ -194,28 +195,23 @@ def _why(change: VectorChange, count: Mapping[str, int]) -> str:
     return "; ".join([*said, *filter(None, [change.reason])])
 
 
-def _kept(planned: Planned, change: RecipeChange) -> list[LedgerEntry]:
-    """The searchable videos whose clips are brought over where the recipe changes."""
+def _brought_over(planned: Planned) -> list[LedgerEntry]:
+    """The searchable videos whose clips are brought over where the recipe changes, under this or another name."""
     plan = planned.plan
-    uris = [video.uri for video in plan.unchanged]
-    if not change.must_decode:
-        uris += {copy.source_uri: None for copy in plan.copies if copy.moved}
-    return [entry for uri in uris if (entry := planned.ledger[uri]).live_content]
-
-
-def _made_anew(planned: Planned, change: RecipeChange) -> list[LedgerEntry]:
-    """Whose copies and moves are embedded as if they were new: another recipe finds no clips or no file of theirs."""
-    plan, ledger = planned.plan, planned.ledger
-    if change.empty:
-        return []
-    there = {video.uri for video in plan.unchanged}
-    sources = {
-        copy.content: copy.source_uri
-        for copy in plan.copies
-        if copy.source_uri not in there and (change.must_decode or not copy.moved)
-    }
+    there = dict.fromkeys(video.uri for video in plan.unchanged)
     embedded = {work.content for work in plan.to_embed}
-    return [ledger[uri] for content, uri in sources.items() if content not in embedded and ledger[uri].live_content]
+    elsewhere = {copy.content: copy.source_uri for copy in plan.copies if copy.source_uri not in there}
+    uris = [*there, *(uri for content, uri in elsewhere.items() if content not in embedded)]
+    found = (planned.ledger.get(uri) for uri in uris)
+    return [entry for entry in found if entry is not None and entry.live_content]
+
+
+def _outdated_clips(planned: Planned) -> int:
+    """Clips that stay, with payloads of an older revision."""
+    plan = planned.plan
+    lost = {entry.uri for entry in plan.gone} - {copy.source_uri for copy in plan.copies}
+    lost |= {work.video.uri for work in plan.to_embed}
+    return sum(e.clips for e in planned.ledger.values() if is_outdated(e) and e.uri not in lost)
 
 
 def _step_seconds(recipe: Recipe) -> float:

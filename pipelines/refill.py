@@ -17,14 +17,15 @@ from transforms.decode import Decoded, decode_clips
 from transforms.encode import KnownTexts, Models, encode_segment, text_vectors, word_vectors
 from transforms.fuse.pooling import pool
 from transforms.fuse.strategies import ClipParts, fusion_of
-from transforms.index.kinds import clips_of
+from transforms.index.kinds import CLIP, clips_of
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_reader
-from transforms.index.store import Equals, Reader
+from transforms.index.store import Equals, Reader, Where
 from transforms.on_disk import on_disk
 from transforms.recipe import Recipe
 from transforms.records import Clip, ClipPoint, Encoded, Media, Segment, SegmentResult, Vector
 from transforms.remote.settings import RemoteSettings
+from transforms.write.copies import renamed
 
 #: Sections that make vectors from stored texts.
 _OF_TEXTS = ("text", "words")
@@ -157,11 +158,25 @@ class Refilling:
         self._donor.close()
 
     def _held(self, segment: Segment) -> list[ClipPoint]:
-        """The live clips of this segment in the other space, in their order."""
-        version = (Equals("content", segment.content), Equals("live", True))
-        own = clips_of(segment.video.uri, *version, Equals("segment_index", segment.index))
-        found = list(self._donor.scroll(own, vectors=self._refill.kept))
+        """The live clips of this segment in the other space, in their order.
+
+        A file that was moved or copied since has those of the same bytes under another name, as its own.
+        """
+        version = (
+            Equals("content", segment.content),
+            Equals("live", True),
+            Equals("segment_index", segment.index),
+        )
+        found = self._clips(segment.video.uri, version)
+        if not found:
+            same_bytes = Where((Equals("kind", CLIP), *version))
+            twin = next(self._donor.scroll(same_bytes, batch=1), None)
+            others = [] if twin is None else self._clips(twin.payload["uri"], version)
+            found = [renamed(point, segment.video, segment.content) for point in others]
         return sorted(found, key=lambda point: float(point.payload["start_seconds"]))
+
+    def _clips(self, uri: str, version: Sequence[Equals]) -> list[ClipPoint]:
+        return list(self._donor.scroll(clips_of(uri, *version), vectors=self._refill.kept))
 
     def _known(self, held: Sequence[ClipPoint]) -> KnownTexts:
         reread = self._refill.change.reread

@@ -37,13 +37,14 @@ def reindex_by_another_recipe(
     with Filling(settings, location, recipe, turn) as filling:
         planned = plan_run(filling.donor, location, settings)
         before = _still_true(planned, to_decode=filling.change.must_decode, filled=read_entries(filling.run.store))
+        filling.run.settings = settings.model_copy(update={"archive": None})  # nothing that no search has used
         filling.run.ends_at = ends_at(started, settings.max_hours)
         with ending_in_time(started, settings.max_hours):
             written = filling.fill(before, most=settings.max_videos)
         left = len([uri for uri in before if uri not in read_entries(filling.run.store)])
         whole = not left and not interrupt.stopping()
         if not whole:  # embedding the others in full would cost more than bringing them over does
-            filling.run.settings = settings.model_copy(update={"max_videos": 0})
+            filling.run.settings = settings.model_copy(update={"archive": None, "max_videos": 0})
         summary = filling.run.run(started)
         summary = replace(summary, clips_written=summary.clips_written + written)
         if not whole or summary.interrupted or summary.videos_deferred:
@@ -61,6 +62,8 @@ def reindex_by_another_recipe(
                 "`reelvec migrate --recipe ... --force` switches all the same"
             )
         filling.switch(checks, settings.keep_days)
+        filling.run.settings = settings
+        filling.run.archive(read_entries(filling.run.store))  # a run that is killed before it: the next one does it
         return summary
 
 
@@ -68,7 +71,7 @@ def _still_true(planned: Planned, *, to_decode: bool, filled: Mapping[str, Ledge
     """The entries of videos whose bytes are as they were, with what the listing says of them now.
 
     What was moved is brought over under its old name and moved afterwards; where that would have to be decoded, there
-    is no file of that name any more, and it is new under the other one.
+    is no file of that name any more: it is embedded under the other one, with what is kept of its clips (`Refilling`).
     """
     plan = planned.plan
     listed = {video.uri: (video.size_bytes, video.version) for video in planned.listing.videos}

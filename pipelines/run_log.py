@@ -89,6 +89,7 @@ class RunRecord:
             self.command == "watch"
             and did is not None
             and not (did.videos_indexed or did.videos_moved or did.videos_removed or did.clips_written)
+            and not did.payloads_rewritten
         )
 
     def line(self, outcome: RunOutcome, error: str) -> dict[str, Any]:

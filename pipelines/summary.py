@@ -31,6 +31,7 @@ class IngestSummary:
     rejects_path: str
     interrupted: bool = False
     problems: tuple[str, ...] = ()
+    payloads_rewritten: int = 0  # clips whose payloads were of an older revision
 
 
 def summarise(

@@ -140,6 +140,25 @@ def test_set_payload_touches_the_matching_points_only(store: VectorStore) -> Non
     assert "tags" not in store.retrieve([clip(2, video="b").id])[0].payload
 
 
+def test_a_payload_is_replaced_whole_and_no_vector_with_it(store: VectorStore) -> None:
+    before = clip(0, frame=axis(0), words=words(rare=2.0))
+    store.upsert([before, clip(1, frame=axis(1))])
+    held = store.retrieve([before.id], vectors=True)[0]
+    payload = {name: value for name, value in before.payload.items() if name != "clip_index"}
+    payload["later"] = [1, {"a": "b"}]
+    store.overwrite_payloads([ClipPoint(before.id, {}, payload)])
+    store.overwrite_payloads([])
+    [back] = store.retrieve([before.id], vectors=True)
+    assert back.payload == payload and back.vectors.keys() == {"frame", "words"}
+    assert back.vectors["frame"].tobytes() == held.vectors["frame"].tobytes()
+    assert store.retrieve([clip(1).id])[0].payload == clip(1).payload
+    assert [point.id for point in store.scroll(Where((Equals("live", True), Equals("video_id", "a"))))] == sorted(
+        [before.id, clip(1).id]
+    )
+    with pytest.raises(ValueError, match="plain JSON"):
+        store.overwrite_payloads([ClipPoint(before.id, {}, {"value": math.nan})])
+
+
 def test_delete_takes_the_matching_points_only(store: VectorStore) -> None:
     store.upsert([clip(index, video=video) for video in "ab" for index in range(3)])
     store.delete(Where(must=(Equals("video_id", "a"),), must_not=(Between("start_seconds", at_least=16.0),)))

@@ -150,7 +150,7 @@ def test_the_same_recipe_is_nothing_to_do(tmp_path, index):
 def test_rolling_back_is_one_step_and_the_next_run_makes_it_true(tmp_path, corpus, index):
     before = points(index, vectors=True)
     location = IndexLocation.parse(index)
-    migrate(settings(index), recipe_file(tmp_path, position=0.9))
+    done_before = migrate(settings(index), recipe_file(tmp_path, position=0.9))
     render(corpus / "late.mp4", colour="yellow")
     assert ingest(settings(index, corpus)).videos_indexed == 1
     done = roll_back(location, wait=False)
@@ -160,6 +160,8 @@ def test_rolling_back_is_one_step_and_the_next_run_makes_it_true(tmp_path, corpu
     assert all(after[id_].payload == before[id_].payload for id_ in before)
     again = ingest(settings(index, corpus))
     assert (again.videos_indexed, again.videos_unchanged) == (1, 4)
+    assert drop_expired(location, now=datetime.now(UTC) + timedelta(days=8)) == (done_before.space,)
+    assert spaces_of(location) == ("",)
 
 
 def test_without_a_migration_there_is_nothing_to_go_back_to(index):

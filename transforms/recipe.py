@@ -17,13 +17,15 @@ from transforms.encoders.names import Name
 from transforms.encoders.services import require_key
 from transforms.errors import UsageError
 from transforms.fusion_settings import FusionSettings as FusionSettings
+from transforms.index import payloads
 from transforms.media.choice import FrameChoice
 from transforms.media.shots import SHOT_RULE
 from transforms.records import DenseVector, FrameWant, Quantization, Schema
 from transforms.segment_settings import SegmentSettings as SegmentSettings
 from transforms.written import check_kinds
 
-#: Raised when the code makes other vectors or payloads from the same settings.
+#: Raised when the code makes other vectors from the same settings; payloads have a revision of their own
+#: (`transforms.index.payloads`), which asks for no vector.
 REVISION = 2
 #: How pauses are chosen to cut at (`transforms.cut`); another word where other pauses would be.
 PAUSE_RULE = "pauses-1"
@@ -302,6 +304,7 @@ class Recipe:
             sparse=("words",) if has_words else (),
             vector_fingerprints=self.vector_fingerprints(),
             settings=self.settings(),
+            payloads=payloads.revision(),
         )
 
     def _dense(self) -> Iterator[tuple[str, int, bool]]:

@@ -422,6 +422,7 @@ class LedgerEntry:
     run: int = 0  # the newest that wrote any of it; 0: from before runs had numbers
     event: str = ""  # the place of the newest event that was heeded (`transforms.order`); "" where there was none
     deleted_at: str = ""  # ISO 8601, UTC: when an event's deletion was heeded
+    payloads: int = 1  # the revision that the payloads of all live clips have (`transforms.index.payloads`)
 
     @property
     def id(self) -> str:
@@ -452,6 +453,7 @@ class Schema:
     sparse: tuple[str, ...] = ()  # with IDF kept by the store
     vector_fingerprints: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)  # the recipe, readable, as JSON holds it
+    payloads: int = 1  # the newest revision that payloads may have (`transforms.index.payloads`)
 
     @property
     def vector_names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pipelines.fsck.problem import REPAIR, Problem
 from pipelines.rejects import rejects_path, rejects_text
 from transforms.index.folder import current_version, damage_of, half_made, has_live
 from transforms.index.location import IndexLocation
-from transforms.index.spaces import left_behind
+from transforms.index.spaces import kept_until, left_behind
 from transforms.index.unpublished import is_unpublished
 from transforms.records import LedgerEntry
 
@@ -69,14 +69,29 @@ def rejects_compared(location: IndexLocation, entries: Iterable[LedgerEntry]) ->
 
 
 def spaces_compared(location: IndexLocation) -> Iterator[Problem]:
-    """Spaces that are neither in use nor kept for going back: of a migration unfinished, rolled back or long past."""
+    """Spaces that no search uses, of migrations that are not finished; one that was in use is kept for its time."""
+    kept = kept_until(location)
     for space in left_behind(location):
+        if space in kept:
+            continue
         sentence = (
             "vectors of another recipe take room, no search uses them and --rollback does not go back to them; a "
-            f"migration left them that is not finished, was rolled back or came before the last: {location}: {space}"
+            f"migration left them that is not finished: {location}: {space}"
         )
         cure = "`reelvec migrate --recipe ...` (or reindex) again ends it, `reelvec migrate --abandon` deletes it"
         yield Problem("space_left_behind", space, sentence, cure)
+
+
+def spaces_kept(location: IndexLocation) -> Iterator[str]:
+    """What takes room on purpose, in sentences: spaces that were in use, beside the one for --rollback."""
+    others = left_behind(location)
+    for space, until in kept_until(location).items() if others else ():
+        if space in others:
+            yield (
+                "vectors of another recipe, which were in use before and were rolled back or replaced, are kept until "
+                f"{until}, when the next run deletes them: {location}: {space or 'the folder itself'}; "
+                "`reelvec migrate --recipe ...` uses them again, `reelvec migrate --abandon` deletes them now"
+            )
 
 
 def collections_compared(location: IndexLocation) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from pipelines.fsck.beside import (
     published_compared,
     rejects_compared,
     spaces_compared,
+    spaces_kept,
 )
 from pipelines.fsck.books import read_books
 from pipelines.fsck.corpus import corpus_compared
@@ -46,7 +47,7 @@ class FsckReport:
     index: str
     problems: tuple[Problem, ...]
     repaired: int = 0
-    notes: tuple[str, ...] = ()  # what was not looked at, and why
+    notes: tuple[str, ...] = ()  # what was not looked at, and why; what takes room on purpose
 
 
 def fsck(
@@ -83,6 +84,7 @@ def _look(location: IndexLocation, corpus: Sequence[str], archive: Path | None) 
         notes.append("no clip and no ledger entry could be looked at: searches cannot open what was published")
     else:
         problems += spaces_compared(location)
+        notes += spaces_kept(location)
         found = _read_twice(location, schema, busy=writer is not None)
         problems += found
         if writer is None:
@@ -105,9 +107,11 @@ def _repair(location: IndexLocation, corpus: Sequence[str], archive: Path | None
     else:
         left = _all_problems(location)
     mended = before.keys() - {problem.key for problem in left}
+    notes: list[str] = []
     if not any(problem.kind.startswith("alias") for problem in left):
+        notes += spaces_kept(location)
         left += [*spaces_compared(location), *_corpus(location, corpus), *_archive(location, archive)]
-    return FsckReport(str(location), tuple(left), repaired=len(mended))
+    return FsckReport(str(location), tuple(left), repaired=len(mended), notes=tuple(notes))
 
 
 def _all_problems(location: IndexLocation) -> list[Problem]:

@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,11 @@ def open_or_create(folder: Path, schema: Schema, *, index: str) -> Archive:
                 f"the archive is of another index: {folder} follows {held.index}, not {index}; name another folder, "
                 f'or where the index was moved, write its new place as "index" into {folder / MANIFEST}'
             )
+        if schema.payloads <= held.schema.payloads:
+            return held
+        held = replace(held, schema=replace(held.schema, payloads=schema.payloads))
+        with _disk(folder):  # before the first is written: an older Reelvec keeps away then
+            write_atomically(folder / MANIFEST, json.dumps(_manifest(held.schema, index), indent=1) + "\n")
         return held
     _refuse_foreign(folder)
     with _disk(folder):

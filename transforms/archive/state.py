@@ -236,4 +236,5 @@ def _torn(error: Exception) -> str:
 
 def _points_key(entry: LedgerEntry) -> Any:
     plain = to_plain(entry)
-    return [plain[name] for name in ("live_content", "recipe", "vectors", "clips", "metadata", "searchable_since")]
+    names = ("live_content", "recipe", "vectors", "clips", "metadata", "searchable_since", "payloads")
+    return [plain[name] for name in names]

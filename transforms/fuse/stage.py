@@ -2,6 +2,7 @@
 
 from transforms.fuse.pooling import pool
 from transforms.fuse.strategies import ClipParts, fusion_of
+from transforms.index.payloads import mark
 from transforms.recipe import Recipe
 from transforms.records import Clip, ClipPoint, Encoded, EncodedClip, Media, Segment, Vector, clip_id, stable_id
 
@@ -53,6 +54,7 @@ def _payload(
         "duration_seconds": round(info.duration_seconds, 6),
         "partial": info.damaged or media.damaged,
         "metadata": dict(segment.video.metadata),
+        **mark(),
     }
     if own.transcript:
         payload["transcript"] = own.transcript

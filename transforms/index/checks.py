@@ -39,6 +39,12 @@ def check_points(points: Sequence[ClipPoint], schema: Schema) -> None:
         _check_lengths(name, np.concatenate(blocks), owners[name])
 
 
+def check_payloads(points: Sequence[ClipPoint]) -> None:
+    """Raise ValueError, naming the clip, for a payload that JSON or UTF-8 cannot hold."""
+    for point in points:
+        _check_payload(point)
+
+
 def check_query(name: str, vector: Vector, schema: Schema) -> None:
     """Raise BadVectors for a query that no stored vector can be compared with."""
     dense = {spec.name: spec for spec in schema.dense}

@@ -9,12 +9,13 @@ from typing import Any
 from qdrant_edge import UpdateOperation
 
 from transforms.errors import StoreUnavailable
-from transforms.index.checks import check_payload, check_points, check_query
+from transforms.index.checks import check_payload, check_payloads, check_points, check_query
 from transforms.index.engine import (
     count_out,
     delete_out,
     hit_in,
     page_out,
+    payload_out,
     point_in,
     points_out,
     query_out,
@@ -105,6 +106,13 @@ class EdgeStore(EdgeReads):
         check_payload(payload, f"fields={', '.join(payload)}")
         self._live.check_room(0)
         self._update(set_payload_out(payload, where))
+
+    def overwrite_payloads(self, points: Sequence[ClipPoint]) -> None:
+        """Replace the payload of each of these points."""
+        check_payloads(points)
+        self._live.check_room(sum(map(_bytes_of, points)))
+        for point in points:
+            self._update(payload_out(point))
 
     def delete(self, where: Where) -> None:
         """Delete every matching point."""

@@ -91,6 +91,11 @@ def vectors_alone_out(points: Sequence[ClipPoint]) -> edge.UpdateOperation:
     )
 
 
+def payload_out(point: ClipPoint) -> edge.UpdateOperation:
+    """The update that replaces the payload of a point that exists; its vectors stay."""
+    return edge.UpdateOperation.overwrite_payload([point.id], dict(point.payload))
+
+
 def point_in(record: Any) -> ClipPoint:
     """A record as Edge gives it, with numpy vectors and its id as text."""
     vectors = {name: _vector_in(vector) for name, vector in (record.vector or {}).items()}

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from transforms.errors import IndexFormatError
+from transforms.index.payloads import FIRST
 from transforms.index.store import AnyOf, Equals, Reader, VectorStore, Where
 from transforms.plain import from_plain, to_plain
 from transforms.records import ClipPoint, LedgerEntry, Receipt, Reject, stable_id
@@ -23,7 +24,10 @@ T = TypeVar("T")
 
 def entry_payload(entry: LedgerEntry) -> dict[str, Any]:
     """A ledger entry as JSON holds it."""
-    return {"kind": VIDEO, "format": FORMAT, **to_plain(entry)}
+    plain = to_plain(entry)
+    if entry.payloads == FIRST:  # as entries were before payloads had revisions: archives compare these texts
+        del plain["payloads"]
+    return {"kind": VIDEO, "format": FORMAT, **plain}
 
 
 def entry_of(payload: Mapping[str, Any], common: Mapping[str, dict[Any, Any]] | None = None) -> LedgerEntry:

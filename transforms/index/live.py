@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,15 @@ from transforms.errors import DiskFull, IndexFormatError, IndexLocked
 from transforms.index.engine import create_shard, engine_errors
 from transforms.index.location import IndexLocation
 from transforms.index.lock import LOCK, RUN, holder
-from transforms.index.manifest import MANIFEST, manifest_of, read_manifest, schema_of, verify_schema, write_atomically
+from transforms.index.manifest import (
+    MANIFEST,
+    manifest_of,
+    read_manifest,
+    schema_of,
+    verify_schema,
+    with_payloads,
+    write_atomically,
+)
 from transforms.records import Schema
 
 LIVE, PUBLISHED, CURRENT, REJECTS, RUNS = "live", "published", "CURRENT", "rejects.jsonl", "runs.jsonl"
@@ -139,7 +147,10 @@ def prepare(location: IndexLocation, schema: Schema) -> None:
             _check_room_for_new(folder, schema)
             write_atomically(folder / MANIFEST, _json(manifest_of(schema)))
         else:
-            verify_schema(schema_of(manifest, shown=str(location)), schema, shown=str(location))
+            known = schema_of(manifest, shown=str(location))
+            verify_schema(known, schema, shown=str(location))
+            if schema.payloads > known.payloads:
+                _note_payloads(location, manifest, schema.payloads)
         if not (folder / LIVE).exists():
             if (folder / CURRENT).exists():
                 raise IndexFormatError(
@@ -147,6 +158,17 @@ def prepare(location: IndexLocation, schema: Schema) -> None:
                 )
             _check_room_for_new(folder, schema)
             _create_live(folder, schema)
+
+
+def _note_payloads(location: IndexLocation, manifest: Mapping[str, Any], payloads: int) -> None:
+    """Say, before the first is written, that payloads of this revision may be here: an older Reelvec keeps away then.
+
+    The manifest that names the space in use says so first, so that a killed process does both again.
+    """
+    root = read_manifest(Path(location.folder)) if location.space else None
+    if root is not None and root.get("space") == location.space:
+        write_atomically(Path(location.folder, MANIFEST), _json(with_payloads(root, payloads)))
+    write_atomically(location.path / MANIFEST, _json(with_payloads(manifest, payloads)))
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:

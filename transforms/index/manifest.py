@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from transforms.errors import IndexFormatError, RecipeMismatch
+from transforms.index.payloads import FIRST, revision
 from transforms.records import DenseVector, Schema
 
 #: Raised when the layout of folders, points or payloads changes.
 FORMAT = 1
 #: Of a manifest that names the space in use, which a Reelvec that knows no spaces must not pass over.
 REDIRECT_FORMAT = 2
+#: Of a manifest whose index may have payloads of a later revision than the first.
+PAYLOADS_FORMAT = 3
 
 MANIFEST = "reelvec.json"
 
@@ -29,18 +32,28 @@ def reelvec_version() -> str:
 
 def manifest_of(schema: Schema) -> dict[str, Any]:
     """The manifest of a new index, as JSON holds it."""
-    return {"format": FORMAT, "reelvec": reelvec_version(), "schema": asdict(schema)}
+    held = asdict(schema)
+    payloads = held.pop("payloads")
+    return with_payloads({"format": FORMAT, "reelvec": reelvec_version(), "schema": held}, payloads)
+
+
+def with_payloads(manifest: Mapping[str, Any], payloads: int) -> dict[str, Any]:
+    """The manifest of an index whose payloads may be of this revision; of the first it says nothing, as ever."""
+    if payloads == FIRST:
+        return dict(manifest)
+    return {**manifest, "format": PAYLOADS_FORMAT, "reelvec": reelvec_version(), "payloads": payloads}
 
 
 def redirect_of(manifest: Mapping[str, Any], space: str) -> dict[str, Any]:
     """The manifest of an index whose space in use is a subfolder; `manifest` is that of the space."""
-    return {**manifest, "format": REDIRECT_FORMAT, "space": space}
+    return {**manifest, "format": max(manifest["format"], REDIRECT_FORMAT), "space": space}
 
 
 def schema_of(manifest: Mapping[str, Any], *, shown: str) -> Schema:
-    """The schema in a manifest; raises IndexFormatError for another format, naming the cure."""
+    """The schema in a manifest; raises IndexFormatError for another format or newer payloads, naming the cure."""
     found = manifest.get("format")
-    if found != (REDIRECT_FORMAT if "space" in manifest else FORMAT):
+    named = REDIRECT_FORMAT if "space" in manifest else FORMAT
+    if found != (PAYLOADS_FORMAT if "payloads" in manifest else named):
         newer = isinstance(found, int) and found > FORMAT
         cure = "use a newer Reelvec" if newer else "ingest again into another --index"
         raise IndexFormatError(
@@ -51,9 +64,15 @@ def schema_of(manifest: Mapping[str, Any], *, shown: str) -> Schema:
         held = dict(manifest["schema"])
         held["dense"] = tuple(DenseVector(**vector) for vector in held["dense"])
         held["sparse"] = tuple(held["sparse"])
-        return Schema(**held)
+        schema = Schema(**held, payloads=int(manifest.get("payloads", FIRST)))
     except (KeyError, TypeError, ValueError) as error:
         raise IndexFormatError(f"the index's description is damaged: {shown} ({error!r}); ingest again") from error
+    if schema.payloads > revision():
+        raise IndexFormatError(
+            f"the index has payloads of a newer revision: {shown} has payloads={schema.payloads}, written by Reelvec "
+            f"{manifest.get('reelvec') or '?'}, this one reads up to {revision()}; use a newer Reelvec"
+        )
+    return schema
 
 
 def verify_schema(found: Schema, wanted: Schema, *, shown: str) -> None:

@@ -16,9 +16,9 @@ from qdrant_client import QdrantClient, models
 
 from transforms.errors import IndexFormatError, MissingIndex, RecipeMismatch, StoreUnavailable
 from transforms.index import held, wire
-from transforms.index.checks import check_payload, check_points, check_query
+from transforms.index.checks import check_payload, check_payloads, check_points, check_query
 from transforms.index.location import IndexLocation
-from transforms.index.manifest import manifest_of, schema_of, verify_schema
+from transforms.index.manifest import manifest_of, schema_of, verify_schema, with_payloads
 from transforms.index.retry import AlreadyThere, call
 from transforms.index.store import Query, ScoredPoint, Vectors, Where
 from transforms.records import ClipPoint, Schema, SparseVector
@@ -110,6 +110,12 @@ class ServerStore:
             "setting payloads", lambda: self._client.set_payload(self.collection, fields, points=wanted, **_WRITE)
         )
 
+    def overwrite_payloads(self, points: Sequence[ClipPoint]) -> None:
+        """Replace the payload of each of these points."""
+        check_payloads(points)
+        for some in _batches(points):
+            self._write("overwriting payloads", self._overwrite_of(some))
+
     def delete(self, where: Where) -> None:
         """Delete every matching point."""
         selector = models.FilterSelector(filter=wire.filter_out(where))
@@ -168,6 +174,16 @@ class ServerStore:
             with_vectors=wire.vectors_out(vectors),
         )
 
+    def _overwrite_of(self, points: Sequence[ClipPoint]) -> Callable[[], models.UpdateResult]:
+        operations = [wire.payload_out(point) for point in points]
+
+        def overwrite() -> models.UpdateResult:
+            results = self._client.batch_update_points(self.collection, operations, **_WRITE)
+            unfinished = (result for result in results if result.status != models.UpdateStatus.COMPLETED)
+            return next(unfinished, results[-1])
+
+        return overwrite
+
     def _upsert_of(self, points: Sequence[ClipPoint]) -> Callable[[], models.UpdateResult]:
         if self._local:
             structs = [wire.local_point_out(point) for point in points]
@@ -207,7 +223,9 @@ def open_server_writer(location: IndexLocation, schema: Schema) -> ServerStore:
             _name(client, collection, location)
         elif location.space:
             _create(client, collection, schema, shown)
-        _verify(client, collection, schema, shown)
+        known = _verify(client, collection, schema, shown)
+        if schema.payloads > known.payloads:
+            _note_payloads(client, collection, schema, shown)
         return ServerStore(client, collection, schema, shown=shown, location=location)
     except BaseException:
         client.close()
@@ -352,8 +370,22 @@ def _schema_of(client: QdrantClient, collection: str, shown: str) -> Schema:
     return schema
 
 
-def _verify(client: QdrantClient, collection: str, schema: Schema, shown: str) -> None:
-    verify_schema(_schema_of(client, collection, shown), schema, shown=f"{shown} ({collection})")
+def _verify(client: QdrantClient, collection: str, schema: Schema, shown: str) -> Schema:
+    """What the collection says of itself, once it is known to be of this recipe."""
+    known = _schema_of(client, collection, shown)
+    verify_schema(known, schema, shown=f"{shown} ({collection})")
+    return known
+
+
+def _note_payloads(client: QdrantClient, collection: str, schema: Schema, shown: str) -> None:
+    """Say, before the first is written, that payloads of this revision may be here; an older Reelvec keeps away."""
+
+    def note() -> bool:
+        held = client.get_collection(collection).config.metadata or {}
+        manifest = with_payloads(json.loads(held[_METADATA]), schema.payloads)
+        return client.update_collection(collection, metadata={**held, _METADATA: json.dumps(manifest)})
+
+    call("noting the revision of payloads", shown, note)
 
 
 def _batches(points: Sequence[ClipPoint]) -> Iterator[list[ClipPoint]]:

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from transforms.errors import StoreUnavailable
+from transforms.errors import IndexFormatError, MissingIndex, RecipeMismatch, StoreUnavailable
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import MANIFEST, read_manifest, redirect_of, write_atomically
-from transforms.index.store import Reader, VectorStore
+from transforms.index.store import HasId, Reader, VectorStore, Where
 from transforms.records import ClipPoint, Schema, stable_id
 
 FOLDER = "spaces"
@@ -75,7 +75,7 @@ def spaces_of(location: IndexLocation) -> tuple[str, ...]:
 
 
 def left_behind(location: IndexLocation) -> tuple[str, ...]:
-    """Spaces that are neither in use nor kept for going back to them."""
+    """Spaces that are neither in use nor what `--rollback` goes back to."""
     used = in_use(location).space
     others = tuple(space for space in spaces_of(location) if space != used)
     note = note_of(location) if others else None
@@ -93,14 +93,46 @@ def note_of(location: IndexLocation) -> SpaceNote | None:
         reader.close()
 
 
+def kept_until(location: IndexLocation) -> dict[str, str]:
+    """Spaces that are not in use and were once, each with the time (ISO 8601, UTC) until which it is kept.
+
+    What a switch replaced is kept as long as that switch said; what was rolled back, as long as its own switch said of
+    the one that it replaced. What never was in use is not among them.
+    """
+    used, spaces = in_use(location).space, spaces_of(location)
+    notes = {space: note for space in spaces if (note := _note_in(location, space, used)) is not None}
+    said: dict[str, list[str]] = {}
+    for space, note in notes.items():
+        for one in (space, note.replaces):
+            said.setdefault(one, []).append(note.keep_until)
+    if used in notes:
+        said[notes[used].replaces] = [notes[used].keep_until]
+    return {
+        space: max(times, key=datetime.fromisoformat)
+        for space, times in said.items()
+        if space != used and space in spaces
+    }
+
+
+def _note_in(location: IndexLocation, space: str, used: str) -> SpaceNote | None:
+    """What a space says of its switch; None for one that nobody switched to, or that this Reelvec cannot read."""
+    if space == used:
+        return note_of(location)
+    if not space:  # the folder itself, which an index begins with
+        return None
+    try:
+        return note_of(location.at(space))
+    except (IndexFormatError, MissingIndex, RecipeMismatch):
+        return None
+
+
 def drop_expired(location: IndexLocation, *, now: datetime | None = None) -> tuple[str, ...]:
-    """Delete the space before once the time for which it was kept is over; gives what was deleted."""
-    note = note_of(location)
+    """Delete the spaces whose time is over, of those that were in use before; gives what was deleted."""
     moment = now or datetime.now(UTC)
-    if note is None or datetime.fromisoformat(note.keep_until) > moment or note.replaces not in spaces_of(location):
-        return ()
-    drop_space(location, note.replaces)
-    return (note.replaces,)
+    over = [space for space, until in kept_until(location).items() if datetime.fromisoformat(until) <= moment]
+    for space in over:
+        drop_space(location, space)
+    return tuple(over)
 
 
 def switch(location: IndexLocation, space: str, manifest: Mapping[str, Any]) -> None:
@@ -158,6 +190,12 @@ def read_note(reader: Reader) -> SpaceNote | None:
         held = {name: point.payload[name] for name in ("switched_at", "replaces", "keep_until")}
         return SpaceNote(**held, manifest=json.loads(point.payload["manifest"]), checks=tuple(point.payload["checks"]))
     return None
+
+
+def delete_note(store: VectorStore) -> None:
+    """Take it out of a space that is filled again: what is unfinished is not kept for a time."""
+    store.delete(Where((HasId((_NOTE_ID,)),)))
+    store.flush()
 
 
 def write_note(store: VectorStore, note: SpaceNote) -> None:

@@ -137,6 +137,12 @@ class VectorStore(Reader, Protocol):
     def set_payload(self, payload: Mapping[str, Any], where: Where) -> None:
         """Set these payload fields of every matching point; other fields stay."""
 
+    def overwrite_payloads(self, points: Sequence[ClipPoint]) -> None:
+        """Replace the payload of each of these points, which exist, whole; their vectors stay, those given count not.
+
+        Raises ValueError for a payload that JSON cannot hold.
+        """
+
     def delete(self, where: Where) -> None:
         """Delete every matching point."""
 

@@ -50,6 +50,13 @@ def upsert_out(collection: str, points: Sequence[ClipPoint]) -> Any:
     )
 
 
+def payload_out(point: ClipPoint) -> models.OverwritePayloadOperation:
+    """The operation that replaces the payload of a point that exists; its vectors stay."""
+    return models.OverwritePayloadOperation(
+        overwrite_payload=models.SetPayload(payload=dict(point.payload), points=[point.id])
+    )
+
+
 def update_in(response: Any) -> models.UpdateResult:
     return GrpcToRest.convert_update_result(response.result)
 

@@ -25,6 +25,7 @@ from transforms.index.ledger import (
     write_entries,
     write_receipts,
 )
+from transforms.index.payloads import FIRST, MARK, revision
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.order import is_older, newest
 from transforms.progress import listener
@@ -258,7 +259,16 @@ def _entry_of(store: VectorStore, receipts: Sequence[Receipt], old: LedgerEntry 
         vectors=tuple(sorted(store.schema.vector_fingerprints.items())) if held else (),
         clips=held,
         searchable_since=now() if held else "",
+        payloads=_payloads_of(store, entry, held),
     )
+
+
+def _payloads_of(store: VectorStore, entry: LedgerEntry, held: int) -> int:
+    """The revision that all clips of a version have; some may be of a run of an older Reelvec."""
+    if revision() == FIRST:
+        return FIRST
+    newest = Where((*_version_of(entry).must, Equals(MARK, revision())))
+    return revision() if store.count(newest) == held else FIRST
 
 
 def _version_of(entry: LedgerEntry) -> Where:
@@ -273,6 +283,7 @@ def _with_live_clips_of(old: LedgerEntry, new: LedgerEntry) -> LedgerEntry:
         vectors=old.vectors,
         clips=old.clips,
         searchable_since=old.searchable_since,
+        payloads=old.payloads,
     )
 
 

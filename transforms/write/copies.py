@@ -8,7 +8,7 @@ from transforms.index.kinds import CLIP, points_of
 from transforms.index.ledger import delete_receipts, read_entry, write_entries
 from transforms.index.store import Equals, VectorStore, Where
 from transforms.order import newest
-from transforms.records import SAME_BYTES, ClipPoint, CopyOf, LedgerEntry, clip_id, stable_id, whole_id
+from transforms.records import SAME_BYTES, ClipPoint, CopyOf, LedgerEntry, VideoRef, clip_id, stable_id, whole_id
 from transforms.write.commit import now
 
 _BATCH = 256
@@ -35,7 +35,7 @@ def copy_video(store: VectorStore, copy: CopyOf) -> LedgerEntry | None:
     written = 0
     if source.live_content == copy.content:
         for points in _batched(store.scroll(points_of(copy.source_uri, Equals("live", True)), vectors=True)):
-            store.upsert([_renamed(point, copy) for point in points])
+            store.upsert([renamed(point, video, copy.content) for point in points])
             written += sum(point.payload["kind"] == CLIP for point in points)
     elif source.state != "rejected":
         return None
@@ -66,14 +66,15 @@ def relabel(store: VectorStore, entry: LedgerEntry) -> None:
     store.set_payload({"metadata": dict(entry.metadata)}, points_of(entry.uri))
 
 
-def _renamed(point: ClipPoint, copy: CopyOf) -> ClipPoint:
+def renamed(point: ClipPoint, video: VideoRef, content: str) -> ClipPoint:
+    """The clip or whole point that a file of the same bytes has under its own name."""
+    uri, segmenter = video.uri, point.payload["segmenter"]
     payload = {
         **point.payload,
-        "uri": copy.video.uri,
-        "video_id": stable_id("video", copy.video.uri),
-        "metadata": dict(copy.video.metadata),
+        "uri": uri,
+        "video_id": stable_id("video", uri),
+        "metadata": dict(video.metadata),
     }
-    uri, content, segmenter = copy.video.uri, copy.content, payload["segmenter"]
     if payload["kind"] == CLIP:
         name = clip_id(uri, content, segmenter, payload["start_seconds"])
     else:

@@ -46,7 +46,7 @@ def whole_from(entry: LedgerEntry, clips: Iterable[ClipPoint]) -> ClipPoint | No
         return None
     means = {name: _direction(total / counts[name]) for name, total in sums.items()}
     vectors: dict[str, Vector] = {name: mean for name, mean in means.items() if mean is not None}
-    payload = _payload(entry, clip.payload, sorted(vectors), clips_count)
+    payload = payload_of_whole(entry, clip.payload, sorted(vectors), clips_count)
     return ClipPoint(whole_id(entry.uri, payload["content"], payload["segmenter"]), vectors, payload)
 
 
@@ -72,7 +72,7 @@ def _direction(mean: NDArray[np.float64]) -> Float32 | None:
     return (mean / length).astype(np.float32) if length > _SHORTEST else None
 
 
-def _payload(entry: LedgerEntry, clip: Mapping[str, Any], vectors: list[str], clips: int) -> dict[str, Any]:
+def payload_of_whole(entry: LedgerEntry, clip: Mapping[str, Any], vectors: list[str], clips: int) -> dict[str, Any]:
     """What is true of every clip of the video, and its span; `clip` is the payload of any of them."""
     start_seconds = float(clip.get("media_start_seconds", 0.0))
     return {
