@@ -93,8 +93,7 @@ def _reported(
     kinds["gone"] = [shown(entry.uri) for entry in plan.gone if entry.uri not in moved_from]
     count = Counter({kind: len(videos) for kind, videos in kinds.items()})
 
-    corpus = Corpus.of(ledger.values())
-    fresh = Corpus() if not plan.to_embed else corpus.expect(plan.to_embed)
+    fresh = Corpus() if not plan.to_embed else Corpus.of(ledger.values()).expect(plan.to_embed)
     kept = Corpus.of(_kept(planned, change)) if not change.empty else Corpus()
     remade = _made_anew(planned, change)
     anew = Corpus.of(remade)

@@ -7,6 +7,8 @@ from transforms.errors import IndexFormatError
 from transforms.index.store import AnyOf, Equals, Reader, VectorStore, Where
 from transforms.plain import from_plain, to_plain
 from transforms.records import ClipPoint, LedgerEntry, Receipt, Reject, stable_id
+from transforms.tables.database import Database
+from transforms.tables.entries import EntryTable
 
 #: Raised when the fields of an entry, a receipt or a reject change their meaning.
 FORMAT = 1
@@ -61,6 +63,18 @@ def read_entries(store: Reader) -> dict[str, LedgerEntry]:
     return {entry.uri: entry for entry in entries}
 
 
+def read_table(store: Reader, database: Database) -> EntryTable:
+    """Every ledger entry, for an index of any size: they lie in the database, and are made when they are asked for."""
+    return EntryTable(database, (_checked(point.payload) for point in store.scroll(_kind(VIDEO), batch=_PAGE)))
+
+
+def read_rejected(store: Reader) -> Iterator[LedgerEntry]:
+    """The ledger entries that hold a reject, while the store gives them."""
+    for point in store.scroll(_kind(VIDEO), batch=_PAGE):
+        if _checked(point.payload).get("rejects"):
+            yield entry_of(point.payload)
+
+
 def read_entry(store: Reader, uri: str) -> LedgerEntry | None:
     """What the index knows of one video; None where it knows nothing."""
     return read_some(store, [uri]).get(uri)
@@ -95,9 +109,14 @@ def read_receipts(store: Reader, uri: str, content: str, recipe: str) -> list[Re
     return sorted((receipt_of(point.payload) for point in store.scroll(where)), key=lambda receipt: receipt.index)
 
 
+def scroll_receipts(store: Reader) -> Iterator[Receipt]:
+    """Every receipt of the index, while the store gives them."""
+    return (receipt_of(point.payload) for point in store.scroll(_kind(RECEIPT), batch=_PAGE))
+
+
 def read_all_receipts(store: Reader) -> list[Receipt]:
     """Every receipt of the index."""
-    return [receipt_of(point.payload) for point in store.scroll(_kind(RECEIPT), batch=_PAGE)]
+    return list(scroll_receipts(store))
 
 
 def write_receipts(store: VectorStore, receipts: Sequence[Receipt]) -> None:
