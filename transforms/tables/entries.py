@@ -5,6 +5,7 @@ import sys
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from contextlib import contextmanager
 from dataclasses import MISSING, fields
+from operator import itemgetter
 from typing import Any
 
 from transforms.plain import from_plain, to_plain
@@ -14,12 +15,11 @@ from transforms.tables.metadata import metadata_of, metadata_text
 
 _NAMES = tuple(field.name for field in fields(LedgerEntry))
 _SPECIAL = ("recipe", "vectors", "rejects", "metadata")
-_PLAIN = tuple(
-    (field.name, None if field.default is MISSING else field.default)
-    for field in fields(LedgerEntry)
-    if field.name not in _SPECIAL
-)
-_COLUMNS = (*(name for name, _ in _PLAIN), *_SPECIAL, "transient", "decoders")
+_PLAIN = tuple(name for name in _NAMES if name not in _SPECIAL)
+_COLUMNS = (*_PLAIN, *_SPECIAL, "transient", "decoders")
+_NAMED = frozenset(_NAMES)
+_DEFAULTS = {field.name: field.default for field in fields(LedgerEntry) if field.default is not MISSING}
+_plain_of, _special_of = itemgetter(*_PLAIN), itemgetter(*_SPECIAL)
 #: The fields of an entry in their order.
 FIELDS = ", ".join(f"k.{name}" for name in _NAMES)
 _RECIPE, _VECTORS, _REJECTS, _METADATA, _STATE, _ORIGIN, _WHOLE = (
@@ -122,18 +122,15 @@ class EntryTable(Mapping[str, LedgerEntry]):
 
     def _row(self, plain: Mapping[str, Any]) -> tuple[Any, ...]:
         """The columns of an entry; those that are not fields are what planning asks of its rejects."""
-        get = plain.get
-        rejects = get("rejects")
-        decoders = {reject.get("decoder", "") for reject in rejects} - {""} if rejects else ()
-        return (
-            *[get(name, default) for name, default in _PLAIN],
-            self._place(get("recipe", "")),
-            self._place(tuple(map(tuple, get("vectors", ())))),
-            json.dumps(rejects) if rejects else "",
-            metadata_text(get("metadata", ())),
-            int(any(reject["transient"] for reject in rejects)) if rejects else 0,
-            "\n".join(sorted(decoders)),
-        )
+        if not _NAMED <= plain.keys():  # it was written before entries had all of these fields
+            plain = {**_DEFAULTS, **plain}
+        own, (recipe, vectors, rejects, metadata) = _plain_of(plain), _special_of(plain)
+        shared = self._place(recipe), self._place(tuple(map(tuple, vectors)))
+        if not rejects:
+            return (*own, *shared, "", metadata_text(metadata), 0, "")
+        decoders = {reject.get("decoder", "") for reject in rejects} - {""}
+        transient = any(reject["transient"] for reject in rejects)
+        return (*own, *shared, json.dumps(rejects), metadata_text(metadata), transient, "\n".join(sorted(decoders)))
 
     def _place(self, value: Any) -> int:
         """Where a value that many entries share is held."""
