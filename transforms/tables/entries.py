@@ -122,7 +122,7 @@ class EntryTable(Mapping[str, LedgerEntry]):
 
     def _row(self, plain: Mapping[str, Any]) -> tuple[Any, ...]:
         """The columns of an entry; those that are not fields are what planning asks of its rejects."""
-        if not _NAMED <= plain.keys():  # it was written before entries had all of these fields
+        if not plain.keys() >= _NAMED:  # it was written before entries had all of these fields
             plain = {**_DEFAULTS, **plain}
         own, (recipe, vectors, rejects, metadata) = _plain_of(plain), _special_of(plain)
         shared = self._place(recipe), self._place(tuple(map(tuple, vectors)))
