@@ -58,9 +58,13 @@ def reject_of(payload: Mapping[str, Any]) -> Reject:
 
 def read_entries(store: Reader) -> dict[str, LedgerEntry]:
     """Every ledger entry, by URI: about a kilobyte of memory each."""
+    return {entry.uri: entry for entry in scroll_entries(store)}
+
+
+def scroll_entries(store: Reader) -> Iterator[LedgerEntry]:
+    """Every ledger entry, while the store gives them."""
     common: dict[str, dict[Any, Any]] = {name: {} for name in _COMMON}
-    entries = (entry_of(point.payload, common) for point in store.scroll(_kind(VIDEO), batch=_PAGE))
-    return {entry.uri: entry for entry in entries}
+    return (entry_of(point.payload, common) for point in store.scroll(_kind(VIDEO), batch=_PAGE))
 
 
 def read_table(store: Reader, database: Database) -> EntryTable:
