@@ -65,18 +65,7 @@ def plan_work(
     compared = Comparison(videos, ledger, decoder)
     gone = tuple(_given_another_chance(entry, decoder) for entry in compared.unlisted(covered))
     sorted_out = _Sorted(compared)
-    unknown: dict[str, _Unknown] = {}
-    for video, entry in compared.undecided():
-        entry = None if entry is None else _given_another_chance(entry, decoder)
-        if entry is None or (entry.state == "forgotten" and not video.origin):
-            unknown[video.uri] = _Unknown(video, entry)
-        elif entry.state == "forgotten":
-            compared.note("skipped", video.uri)
-        elif (entry.size_bytes, entry.version) == (video.size_bytes, video.version):
-            sorted_out.same_bytes(video, entry)
-        else:
-            unknown[video.uri] = _Unknown(video, entry)
-
+    unknown = _sort_out_known(compared, decoder, sorted_out)
     contents = _hash_possible_copies([one.video for one in unknown.values()], compared, hash_content, hash_sparse)
     if same_bytes is not None:
         contents = _known_by_hash(contents, unknown, compared, same_bytes)
@@ -175,6 +164,22 @@ class _Sorted:
             self.updated.append(changed)
             if relabelled and entry.clips:
                 self.relabelled.append(changed)
+
+
+def _sort_out_known(compared: Comparison, decoder: str, out: _Sorted) -> dict[str, _Unknown]:
+    """Tell what becomes of the files that are as the ledger knows them; gives the others, by URI."""
+    unknown: dict[str, _Unknown] = {}
+    for video, entry in compared.undecided():
+        entry = None if entry is None else _given_another_chance(entry, decoder)
+        if entry is None or (entry.state == "forgotten" and not video.origin):
+            unknown[video.uri] = _Unknown(video, entry)
+        elif entry.state == "forgotten":
+            compared.note("skipped", video.uri)
+        elif (entry.size_bytes, entry.version) == (video.size_bytes, video.version):
+            out.same_bytes(video, entry)
+        else:
+            unknown[video.uri] = _Unknown(video, entry)
+    return unknown
 
 
 def _sort_out_unknown(
