@@ -95,7 +95,7 @@ class Comparison:
         rows = self._database.rows(
             f"SELECT {VIDEO_FIELDS}, {FIELDS} FROM {self.listed.name} l LEFT JOIN {self.ledger.name} k "
             f"ON k.uri = l.uri WHERE {condition} ORDER BY l.uri",
-            self._values if ":" in condition else (),
+            self._values,
         )
         for row in rows:
             own = row[VIDEO_FIELD_COUNT:]
@@ -109,7 +109,7 @@ class Comparison:
         yield from self._database.rows(
             f"SELECT {fields} FROM {self.ledger.name} k NOT INDEXED "
             f"WHERE {condition} AND {column} IN (SELECT value FROM {name}) ORDER BY k.rowid",
-            self._values if ":" in condition else (),
+            self._values,
         )
 
     def _settle(self) -> None:

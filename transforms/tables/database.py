@@ -65,7 +65,9 @@ class Database:
 def _told(error: sqlite3.Error) -> Exception:
     if _FULL in str(error):
         return DiskFull(
-            "no room is left for the list of this run, about half a kilobyte a video: free some where temporary files "
-            "lie, or name another folder for them in SQLITE_TMPDIR"
+            "no room is left for the list of this run, about 600 bytes a video: free some where temporary files lie "
+            "(/var/tmp), or name another folder for them in SQLITE_TMPDIR"
         )
-    return StoreUnavailable(f"the temporary database of this run failed: {error}; run again")
+    return StoreUnavailable(
+        f"the temporary database of this run failed: {error}; is SQLITE_TMPDIR a folder to write in?"
+    )
