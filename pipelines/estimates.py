@@ -37,12 +37,13 @@ class Corpus:
     @classmethod
     def of(cls, entries: Iterable[LedgerEntry]) -> "Corpus":
         """Those videos whose file is the one that is searchable."""
-        live = [entry for entry in entries if entry.live_content and entry.live_content == entry.content]
-        return cls(
-            sum(entry.size_bytes for entry in live),
-            sum(entry.duration_seconds for entry in live),
-            sum(entry.clips for entry in live),
-        )
+        size_bytes, seconds, clips = 0, 0.0, 0
+        for entry in entries:
+            if entry.live_content and entry.live_content == entry.content:
+                size_bytes += entry.size_bytes
+                seconds += entry.duration_seconds
+                clips += entry.clips
+        return cls(size_bytes, seconds, clips)
 
     def expect(self, work: Sequence[Work]) -> "Corpus | None":
         """What these videos will be if a byte of them holds as much as one of the corpus; None for an empty corpus."""

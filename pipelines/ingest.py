@@ -23,11 +23,11 @@ from pipelines.tally import counted_elsewhere
 from transforms import heap, interrupt, measures, progress
 from transforms.encoders import light, spending
 from transforms.errors import DiskFull, Outage, ReelvecError, UsageError
-from transforms.index.ledger import read_entries, read_some
+from transforms.index.ledger import read_rejected, read_some, read_table
 from transforms.index.location import IndexLocation
 from transforms.index.lock import Run, writing
 from transforms.index.open import open_writer, read_schema, release
-from transforms.index.payloads import is_outdated, revision
+from transforms.index.payloads import outdated, revision
 from transforms.index.publish import publish
 from transforms.index.spaces import drop_expired, spaces_of
 from transforms.index.store import Equals, VectorStore, Where
@@ -37,7 +37,9 @@ from transforms.recipe import Recipe, load_recipe
 from transforms.records import LedgerEntry, Work
 from transforms.remote.clients import use_options
 from transforms.remove import remove_videos
-from transforms.source import list_videos
+from transforms.source import list_into
+from transforms.tables.database import Database
+from transforms.tables.listed import ListedVideos
 from transforms.write.commit import commit_leftovers, now, sweep
 from transforms.write.copies import copy_video, relabel
 from transforms.write.sweep import sweep_abandoned, sweep_unvouched
@@ -111,7 +113,7 @@ def ingest(
         record.exists = read_schema(location) is not None
         if not record.exists:  # a wrong path must not leave an empty index behind
             use_options(settings.beam_options)
-            list_videos(settings.sources, manifest=settings.manifest, remote=settings.remote)
+            list_into(ListedVideos(Database()), settings.sources, manifest=settings.manifest, remote=settings.remote)
         with writing(location, command=settings.command, wait=settings.wait) as turn:
             if len(spaces_of(location)) > 1:
                 drop_expired(location)
@@ -212,7 +214,7 @@ class CorpusRun:
             sweep_unvouched(self.store)
         planned = plan_run(self.store, self.location, self.settings)
         listing, ledger, plan = planned.listing, planned.ledger, planned.plan
-        plan = leave(plan, self.settling.growing(listing.videos, ledger))
+        plan = leave(plan, self.settling.growing(planned.differing(), ledger))
         work = taken_up(plan.to_embed, order=self.settings.order, max_videos=self.settings.max_videos)
         check_room_for(self.location, self.store.schema, ledger, work, self.settings.min_free_megabytes)
         if not plan.empty:
@@ -221,7 +223,7 @@ class CorpusRun:
         swept = sweep_abandoned(
             self.store,
             taken_up={work.video.uri for work in plan.to_embed},
-            listed={video.uri for video in listing.videos},
+            listed=planned.videos.uris,
             ledger=ledger,
             covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
         )
@@ -247,13 +249,13 @@ class CorpusRun:
         measures.count(measures.REMOVED, len(gone) - len(moved_from))
         if not plan.empty or is_unpublished(self.location):
             self.finish(plan)
-        after = read_entries(self.store) if not plan.empty or self.upgraded else ledger
-        write_rejects(self.location, after.values())
-        self.archive(after)
+        as_before = plan.empty and not self.upgraded
+        write_rejects(self.location, ledger.rejected() if as_before else read_rejected(self.store))
+        self.archive(ledger if as_before else None)
         summary = summarise(
             listing,
             plan,
-            after,
+            read_some(self.store, _taken_up(plan)),
             copied=copied,
             videos_removed=len(gone) - len(moved_from),
             clips_embedded=clips,
@@ -265,7 +267,7 @@ class CorpusRun:
 
     def upgrade_payloads(self, ledger: Mapping[str, LedgerEntry]) -> None:
         """Rewrite payloads that an older Reelvec wrote; readers of a folder see them once it is published."""
-        if not any(map(is_outdated, ledger.values())):
+        if next(outdated(ledger.values()), None) is None:
             return
         mark_unpublished(self.location)
         with measures.timed(measures.PHASE, of="rewriting payloads"):
@@ -361,8 +363,7 @@ class CorpusRun:
         with measures.timed(measures.PHASE, of="publishing"):
             publish(self.location, self.store, optimize=False)  # what is there can be found now
         mark_published(self.location)
-        taken_up_now = [*(work.video.uri for work in plan.to_embed), *(one.video.uri for one in plan.copies)]
-        self._prove_searchable(taken_up_now)
+        self._prove_searchable(_taken_up(plan))
         clips = self.store.count(Where((Equals("kind", "clip"),)))
         if clips >= OPTIMIZE_FROM_CLIPS and not interrupt.requested():
             progress.listener().message(f"building graphs over {clips} clips; searches answer meanwhile")
@@ -388,14 +389,15 @@ class CorpusRun:
         for entry in missed:
             progress.listener().message(f"committed, and yet no search finds it; `reelvec fsck` says more: {entry.uri}")
 
-    def archive(self, ledger: Mapping[str, LedgerEntry]) -> None:
-        """Append what the archive lacks, also where an earlier run was killed before it did."""
+    def archive(self, ledger: Mapping[str, LedgerEntry] | None = None) -> None:
+        """Append what the archive lacks, also where an earlier run was killed before it did. None: read the ledger."""
         if self.settings.archive is None:
             return
         from pipelines.archive import follow
 
         with measures.timed(measures.PHASE, of="archiving"):
-            done = follow(self.settings.archive, self.store, self.location, ledger)
+            entries = read_table(self.store, Database()) if ledger is None else ledger
+            done = follow(self.settings.archive, self.store, self.location, entries)
         for problem in done.problems:
             progress.listener().message(f"archive mended: {problem}")
         if done.left:
@@ -416,6 +418,11 @@ class CorpusRun:
             raise
         except ReelvecError as error:
             progress.listener().message(f"hits will not say how sure they are: {error}")
+
+
+def _taken_up(plan: Plan) -> list[str]:
+    """The URIs of the videos that are embedded or copied."""
+    return [*(work.video.uri for work in plan.to_embed), *(copy.video.uri for copy in plan.copies)]
 
 
 def _counted(result: Any, name: str) -> int:

@@ -13,7 +13,7 @@ from transforms.errors import MissingIndex
 from transforms.index.location import IndexLocation
 from transforms.index.lock import holder
 from transforms.index.open import open_reader
-from transforms.index.payloads import is_outdated
+from transforms.index.payloads import outdated
 from transforms.recipe import Recipe
 from transforms.records import LedgerEntry, Schema, Work
 from transforms.uris import shown
@@ -95,8 +95,7 @@ def _reported(
     kinds["gone"] = [shown(entry.uri) for entry in plan.gone if entry.uri not in moved_from]
     count = Counter({kind: len(videos) for kind, videos in kinds.items()})
 
-    corpus = Corpus.of(ledger.values())
-    fresh = Corpus() if not plan.to_embed else corpus.expect(plan.to_embed)
+    fresh = Corpus() if not plan.to_embed else Corpus.of(ledger.values()).expect(plan.to_embed)
     brought_over = [] if change.empty else _brought_over(planned)
     kept = Corpus.of(brought_over)
     kept_clips = round(kept.seconds / _step_seconds(recipe)) if change.recut else kept.clips
@@ -211,7 +210,7 @@ def _outdated_clips(planned: Planned) -> int:
     plan = planned.plan
     lost = {entry.uri for entry in plan.gone} - {copy.source_uri for copy in plan.copies}
     lost |= {work.video.uri for work in plan.to_embed}
-    return sum(e.clips for e in planned.ledger.values() if is_outdated(e) and e.uri not in lost)
+    return sum(entry.clips for entry in outdated(planned.ledger.values()) if entry.uri not in lost)
 
 
 def _step_seconds(recipe: Recipe) -> float:

@@ -1,7 +1,6 @@
 """What a run would do and why: listing, ledger, receipts and the plan, the same for a run and for a dry run."""
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,26 +10,38 @@ from pipelines.settings import IngestSettings
 from transforms import measures
 from transforms.content import check_unchanged, content_of, sparse_content_of
 from transforms.errors import Outage, VideoChanged
-from transforms.index.ledger import read_all_receipts, read_entries
+from transforms.index.ledger import read_table, scroll_receipts
 from transforms.index.location import IndexLocation
 from transforms.index.store import Reader
 from transforms.media.versions import decoder_version
-from transforms.plan import Plan, plan_work
+from transforms.plan import Plan, going_on, plan_work
 from transforms.records import LedgerEntry, VideoRef
 from transforms.remote.clients import use_options
 from transforms.remote.names import is_remote
 from transforms.remote.store import same_bytes
-from transforms.source import Listing, Root, list_videos
+from transforms.source import Listing, Root, list_into
+from transforms.tables.comparison import Comparison
+from transforms.tables.database import Database
+from transforms.tables.entries import EntryTable
+from transforms.tables.listed import ListedVideos
 from transforms.uris import path_of_uri, shown
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """What the corpus holds, what the index knows, and what follows from both."""
+    """What the corpus holds, what the index knows, and what follows from both.
+
+    Listing and ledger lie in a temporary database, which ends with this.
+    """
 
     listing: Listing
-    ledger: Mapping[str, LedgerEntry]
+    videos: ListedVideos  # of the listing
+    ledger: EntryTable
     plan: Plan
+
+    def differing(self) -> Iterator[VideoRef]:
+        """The listed videos that the index does not know, or not with their size and version."""
+        return Comparison(self.videos, self.ledger).differing()
 
 
 def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSettings) -> Planned:
@@ -40,35 +51,38 @@ def plan_run(store: Reader | None, location: IndexLocation, settings: IngestSett
     source that held videos holds nothing.
     """
     use_options(settings.beam_options)
-    ledger = {} if store is None else read_entries(store)
+    database = Database()
+    ledger = EntryTable(database, ()) if store is None else read_table(store, database)
+    videos = ListedVideos(database)
     with measures.timed(measures.PHASE, of="listing"):
-        listing = list_videos(
+        listing = list_into(
+            videos,
             settings.sources,
             manifest=settings.manifest,
             ignore=(rejects_path(location), runs_path(location)),
             known=ledger,
             remote=settings.remote,
         )
-    measures.count(measures.LISTED, len(listing.videos))
+    measures.count(measures.LISTED, len(videos))
     if settings.command == "dlq replay":
-        listing = replace(listing, videos=tuple(_as_before(video, ledger) for video in listing.videos))
+        videos.take_from(ledger.name)
     roots = believed_roots(listing.roots, ledger, settings.max_delete)
-    again = set(settings.retry_rejects)
-    remote = _told_of_bytes(ledger)
-    with measures.timed(measures.PHASE, of="planning"):
+    with measures.timed(measures.PHASE, of="planning"), ledger.instead(_as_asked(ledger, set(settings.retry_rejects))):
         plan = plan_work(
-            listing.videos,
-            _as_asked(ledger, again) if again else ledger,
-            hash_content=_unless_it_changes(content_of, remote),
-            hash_sparse=_unless_it_changes(sparse_content_of, remote),
+            videos,
+            ledger,
+            hash_content=_unless_it_changes(content_of),
+            hash_sparse=_unless_it_changes(sparse_content_of),
+            same_bytes=same_bytes,
             covered=lambda uri, origin: any(root.covers(uri, origin) for root in roots),
             max_delete=settings.max_delete,
-            receipts={} if store is None else _done_segments(store),
-            decoder=decoder_version() if any(entry.rejects for entry in ledger.values()) else "",
+            decoder=decoder_version() if ledger.has_rejects() else "",
         )
+    if store is not None and plan.to_embed:
+        plan = going_on(plan, scroll_receipts(store))
     for outcome in ("to_embed", "copies", "unchanged", "rejected", "gone"):
         measures.count(measures.PLANNED, len(getattr(plan, outcome)), of=outcome)
-    return Planned(listing, ledger, plan)
+    return Planned(listing, videos, ledger, plan)
 
 
 def plan_named(
@@ -78,17 +92,17 @@ def plan_named(
 
     A copy is known for one where what it was copied from is among them, as in a move.
     """
-    remote = _told_of_bytes(ledger)
-    return plan_work(
+    plan = plan_work(
         videos,
         ledger,
-        hash_content=_unless_it_changes(content_of, remote),
-        hash_sparse=_unless_it_changes(sparse_content_of, remote),
+        hash_content=_unless_it_changes(content_of),
+        hash_sparse=_unless_it_changes(sparse_content_of),
+        same_bytes=same_bytes,
         covered=lambda uri, origin: uri in gone,
         max_delete="100%",
-        receipts=_done_segments(store),
         decoder=decoder_version() if any(entry.rejects for entry in ledger.values()) else "",
     )
+    return going_on(plan, scroll_receipts(store)) if plan.to_embed else plan
 
 
 def believed_roots(roots: Sequence[Root], ledger: Mapping[str, LedgerEntry], max_delete: str) -> list[Root]:
@@ -121,31 +135,15 @@ def _means_everything(max_delete: str) -> bool:
     return max_delete.endswith("%") and share.replace(".", "", 1).isdigit() and float(share) >= 100.0
 
 
-def _done_segments(store: Reader) -> dict[str, set[tuple[str, int]]]:
-    """By URI, the (content, index) of the segments that an earlier run stored."""
-    done: dict[str, set[tuple[str, int]]] = defaultdict(set)
-    for receipt in read_all_receipts(store):
-        if receipt.outcome != "rejected":
-            done[receipt.uri].add((receipt.content, receipt.index))
-    return done
-
-
-def _told_of_bytes(ledger: Mapping[str, LedgerEntry]) -> dict[str, str]:
-    """The hashes of the index's remote files by what their stores say of the bytes."""
-    return {told: entry.content for entry in ledger.values() if entry.content and (told := same_bytes(entry))}
-
-
-def _unless_it_changes(hash_of: Callable[[Path], str], remote: Mapping[str, str]) -> Callable[[VideoRef], str]:
+def _unless_it_changes(hash_of: Callable[[Path], str]) -> Callable[[VideoRef], str]:
     """A hash of a listed file; "" where it cannot be read now: embedding it will say why.
 
-    Planning fetches nothing: what is known of a remote file's bytes is what its store says, and `remote`, their hash
-    where the index has a file of which the store says the same.
+    Planning fetches nothing: what is known of a remote file's bytes is what its store says.
     """
 
     def hashed(video: VideoRef) -> str:
         if is_remote(video.uri):
-            told = same_bytes(video)
-            return remote.get(told, told)
+            return same_bytes(video)
         try:
             content = hash_of(path_of_uri(video.uri))
             check_unchanged(video)
@@ -156,19 +154,10 @@ def _unless_it_changes(hash_of: Callable[[Path], str], remote: Mapping[str, str]
     return hashed
 
 
-def _as_before(video: VideoRef, ledger: Mapping[str, LedgerEntry]) -> VideoRef:
-    """A file that is named again keeps the origin and the metadata that it came with."""
-    entry = ledger.get(video.uri)
-    return video if entry is None else replace(video, origin=entry.origin, metadata=entry.metadata)
-
-
-def _as_asked(ledger: Mapping[str, LedgerEntry], again: Collection[str]) -> dict[str, LedgerEntry]:
-    """The ledger of a run that tries some videos again; of them, one that was dropped is taken up as if it were new."""
-    return {
-        uri: _retried(entry) if uri in again else entry
-        for uri, entry in ledger.items()
-        if uri not in again or entry.state != "dropped"
-    }
+def _as_asked(ledger: Mapping[str, LedgerEntry], again: Collection[str]) -> dict[str, LedgerEntry | None]:
+    """The entries that a run sees otherwise which tries these videos again; one that was dropped it takes for new."""
+    known = (entry for uri in again if (entry := ledger.get(uri)) is not None)
+    return {entry.uri: None if entry.state == "dropped" else _retried(entry) for entry in known}
 
 
 def _retried(entry: LedgerEntry) -> LedgerEntry:

@@ -41,7 +41,7 @@ def reindex_by_another_recipe(
         filling.run.ends_at = ends_at(started, settings.max_hours)
         with ending_in_time(started, settings.max_hours):
             written = filling.fill(before, most=settings.max_videos)
-        left = len([uri for uri in before if uri not in read_entries(filling.run.store)])
+        left = len(before.keys() - read_entries(filling.run.store).keys())
         whole = not left and not interrupt.stopping()
         if not whole:  # embedding the others in full would cost more than bringing them over does
             filling.run.settings = settings.model_copy(update={"archive": None, "max_videos": 0})
@@ -63,7 +63,7 @@ def reindex_by_another_recipe(
             )
         filling.switch(checks, settings.keep_days)
         filling.run.settings = settings
-        filling.run.archive(read_entries(filling.run.store))  # a run that is killed before it: the next one does it
+        filling.run.archive()  # a run that is killed before it: the next one does it
         return summary
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from transforms.index.kinds import CLIP, LIVE_CLIPS, clips_of
-from transforms.index.ledger import read_entries, read_some
+from transforms.index.ledger import read_some, scroll_entries
 from transforms.index.location import IndexLocation
 from transforms.index.manifest import write_atomically
 from transforms.index.open import open_reader
@@ -60,8 +60,13 @@ def note_searchable(location: IndexLocation, *, committed_before: str = "") -> l
     older = not log_path(location).exists()
     reader = open_reader(location)
     try:
-        live = {uri: entry for uri, entry in read_entries(reader).items() if entry.live_content}
-        came = [entry for uri, entry in live.items() if uri not in known or known[uri].content != entry.live_content]
+        left = {uri for uri, seen in known.items() if seen.content}
+        came = []
+        for entry in scroll_entries(reader):
+            if entry.live_content:
+                left.discard(entry.uri)
+                if entry.uri not in known or known[entry.uri].content != entry.live_content:
+                    came.append(entry)
         missed = prove(reader, came)
     finally:
         reader.close()
@@ -73,7 +78,7 @@ def note_searchable(location: IndexLocation, *, committed_before: str = "") -> l
         for entry in came
         if entry.uri not in unfound
     ]
-    fresh += [Seen(uri, at) for uri, seen in known.items() if seen.content and uri not in live]
+    fresh += [Seen(uri, at) for uri in known if uri in left]
     _append(location, known, fresh, lines)
     return missed
 

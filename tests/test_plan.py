@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from transforms.errors import UsageError
-from transforms.plan import plan_work
-from transforms.records import LedgerEntry, Reject, VideoRef
+from transforms.plan import going_on, plan_work
+from transforms.records import LedgerEntry, Receipt, Reject, VideoRef
 
 
 def video(name, size=10, version="1", content=None, **more):
@@ -155,8 +155,10 @@ def test_moved_files_do_not_count_as_deletions():
 
 
 def test_segments_with_a_receipt_are_done():
-    made, _ = plan([video("a")], [], receipts={"file:///corpus/a": {("A", 1), ("A", 0)}})
-    assert made.to_embed[0].done == (("A", 0), ("A", 1))
+    made, _ = plan([video("a"), video("b", size=11)], [])
+    done = [Receipt(video("a"), "A", "r", index, 3, 1, "ok") for index in (1, 0)]
+    others = [replace(done[0], index=2, outcome="rejected"), replace(done[0], video=video("c"))]
+    assert [work.done for work in going_on(made, [*done, *others]).to_embed] == [(("A", 0), ("A", 1)), ()]
 
 
 def rejected(decoder, *, state="quarantined", error="DecoderCrashed"):

@@ -15,8 +15,9 @@ import pytest
 
 from transforms.errors import UsageError
 from transforms.records import LedgerEntry
-from transforms.source import INDEX_MARK, Listing, list_videos
+from transforms.source import Listing, list_videos
 from transforms.uris import path_of_uri, uri_of_path
+from transforms.walk import INDEX_MARK
 
 WAV = b"RIFF\x24\x00\x00\x00WAVEfmt "
 TEXT = b"A letter, and surely no film.\n"

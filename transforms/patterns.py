@@ -5,6 +5,7 @@ in several states at once. Names that begin with a dot are left out unless the p
 """
 
 import fnmatch
+from functools import lru_cache
 
 _EVERYTHING = ("**",)
 
@@ -35,6 +36,7 @@ def advance(states: frozenset[int], name: str, wanted: tuple[str, ...]) -> froze
     return reached
 
 
+@lru_cache(maxsize=1024)
 def _with_skips(state: int, wanted: tuple[str, ...]) -> frozenset[int]:
     states = {state}
     while state < len(wanted) and wanted[state] == "**":

@@ -11,18 +11,22 @@ from dataclasses import dataclass, field, replace
 
 from transforms.errors import UsageError
 from transforms.order import is_older, newest
-from transforms.records import MAX_ATTEMPTS, SAME_BYTES, CopyOf, LedgerEntry, VideoRef, Work
+from transforms.records import MAX_ATTEMPTS, SAME_BYTES, CopyOf, LedgerEntry, Receipt, VideoRef, Work
+from transforms.tables.comparison import Comparison
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do; every listed video is in exactly one of the first five."""
+    """What a run will do; every listed video is in exactly one of the first five.
+
+    Those of which nothing is to be done may be many: they are counted, and read as they are gone over.
+    """
 
     to_embed: tuple[Work, ...] = ()
     copies: tuple[CopyOf, ...] = ()
-    unchanged: tuple[VideoRef, ...] = ()
-    rejected: tuple[VideoRef, ...] = ()  # known rejects, not tried again
-    skipped: tuple[VideoRef, ...] = ()  # known to hold no media, or forgotten or dropped by the user
+    unchanged: Collection[VideoRef] = ()
+    rejected: Collection[VideoRef] = ()  # known rejects, not tried again
+    skipped: Collection[VideoRef] = ()  # known to hold no media, or forgotten or dropped by the user
     updated: tuple[LedgerEntry, ...] = ()  # same bytes, other time stamp, origin or metadata: entries to write
     relabelled: tuple[LedgerEntry, ...] = ()  # those of `updated` whose metadata changed: payloads to write
     gone: tuple[LedgerEntry, ...] = ()
@@ -39,82 +43,57 @@ Covers = Callable[[str, str], bool]
 
 
 def plan_work(
-    videos: Sequence[VideoRef],
+    videos: Collection[VideoRef],
     ledger: Mapping[str, LedgerEntry],
     *,
     hash_content: Hasher,
     covered: Covers,
     max_delete: str = "10%",
     hash_sparse: Hasher | None = None,
-    receipts: Mapping[str, Collection[tuple[str, int]]] | None = None,
+    same_bytes: Hasher | None = None,
     decoder: str = "",
 ) -> Plan:
     """Decide what becomes of every listed video and of every entry that no listing names.
 
+    Both may be tables of one database (`transforms.tables`); then only what is to be done is held in memory.
     `covered(uri, origin)` tells whether this run's listing would have shown the video if it
     still existed. `hash_sparse` tells most different files of one size apart without reading them whole ("" where it
-    cannot). `receipts` holds, by URI, the (content, index) of segments that are done already.
+    cannot). `same_bytes` is how a content that begins with SAME_BYTES is made, of a video of the ledger too.
     What another decoder than `decoder` could not read is tried again, as if it never had been ("": nothing is).
     Raises UsageError when more would be deleted than `max_delete` allows.
     """
-    listed = {video.uri for video in videos}
-    ledger = {uri: _given_another_chance(entry, decoder) for uri, entry in ledger.items()} if decoder else ledger
-    gone = tuple(
-        entry
-        for uri, entry in ledger.items()
-        if uri not in listed and entry.state not in ("forgotten", "deleted") and covered(uri, entry.origin)
-    )
-    sorted_out = _Sorted()
-    unknown: list[VideoRef] = []
-    for video in videos:
-        entry = ledger.get(video.uri)
-        if entry is None or (entry.state == "forgotten" and not video.origin):
-            unknown.append(video)
-        elif entry.state == "forgotten":
-            sorted_out.skipped.append(video)
-        elif (entry.size_bytes, entry.version) == (video.size_bytes, video.version):
-            sorted_out.same_bytes(video, entry)
-        else:
-            unknown.append(video)
-
-    contents = _hash_possible_copies(unknown, ledger, hash_content, hash_sparse)
-    sources = {entry.live_content or entry.content: uri for uri, entry in _copyable(ledger)}
-    first_with: dict[str, str] = {}
-    moved_from: set[str] = set()
-    for video in unknown:
-        content = contents.get(video.uri, "")
-        entry = ledger.get(video.uri)
-        source_uri = sources.get(content) if content else None
-        if content and entry is not None and entry.content == content and entry.state != "forgotten":
-            rejects = tuple(replace(reject, version=video.version) for reject in entry.rejects)
-            seen = replace(entry, size_bytes=video.size_bytes, version=video.version, rejects=rejects)
-            sorted_out.same_bytes(video, seen, touched=True)
-        elif source_uri is not None and source_uri != video.uri:
-            vanished = source_uri not in listed and covered(source_uri, ledger[source_uri].origin)
-            moved = vanished and source_uri not in moved_from  # a second one with its bytes is a copy
-            moved_from |= {source_uri} if moved else set()
-            sorted_out.copies.append(CopyOf(video, content, source_uri, moved))
-        elif content and content in first_with:
-            sorted_out.copies.append(CopyOf(video, content, first_with[content]))
-        else:
-            if content:
-                first_with[content] = video.uri
-            sorted_out.work.append(Work(video, "" if content.startswith(SAME_BYTES) else content))
+    compared = Comparison(videos, ledger, decoder)
+    gone = tuple(_given_another_chance(entry, decoder) for entry in compared.unlisted(covered))
+    sorted_out = _Sorted(compared)
+    unknown = _sort_out_known(compared, decoder, sorted_out)
+    contents = _hash_possible_copies([one.video for one in unknown.values()], compared, hash_content, hash_sparse)
+    if same_bytes is not None:
+        contents = _known_by_hash(contents, unknown, compared, same_bytes)
+    _sort_out_unknown(unknown.values(), contents, compared, covered, sorted_out)
 
     moved_uris = {copy.source_uri for copy in sorted_out.copies if copy.moved}
     lost = [entry for entry in gone if entry.uri not in moved_uris and entry.state != "dropped"]
     check_deletions(len(lost), len(ledger), max_delete)
-    done = receipts or {}
     return Plan(
-        to_embed=tuple(replace(work, done=tuple(sorted(done.get(work.video.uri, ())))) for work in sorted_out.work),
+        to_embed=tuple(sorted_out.work),
         copies=tuple(sorted_out.copies),
-        unchanged=tuple(sorted_out.unchanged),
-        rejected=tuple(sorted_out.rejected),
-        skipped=tuple(sorted_out.skipped),
+        unchanged=compared.those("unchanged"),
+        rejected=compared.those("rejected"),
+        skipped=compared.those("skipped"),
         updated=tuple(sorted_out.updated),
         relabelled=tuple(sorted_out.relabelled),
         gone=gone,
     )
+
+
+def going_on(plan: Plan, receipts: Iterable[Receipt]) -> Plan:
+    """The plan with the segments that an earlier run stored of its videos, by their receipts: they are done."""
+    done: dict[str, set[tuple[str, int]]] = {work.video.uri: set() for work in plan.to_embed}
+    for receipt in receipts:
+        if receipt.outcome != "rejected" and receipt.uri in done:
+            done[receipt.uri].add((receipt.content, receipt.index))
+    to_embed = (replace(work, done=tuple(sorted(done[work.video.uri]))) for work in plan.to_embed)
+    return replace(plan, to_embed=tuple(to_embed))
 
 
 def leave(plan: Plan, growing: Collection[str]) -> Plan:
@@ -147,15 +126,21 @@ def check_deletions(gone: int, known: int, max_delete: str) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """A video whose bytes may not be those of its entry, if it has one."""
+
+    video: VideoRef
+    entry: LedgerEntry | None
+
+
 @dataclass(slots=True)
 class _Sorted:
-    """The piles that planning makes."""
+    """The piles that planning makes; what needs nothing is only noted in the comparison."""
 
+    compared: Comparison
     work: list[Work] = field(default_factory=list)
     copies: list[CopyOf] = field(default_factory=list)
-    unchanged: list[VideoRef] = field(default_factory=list)
-    rejected: list[VideoRef] = field(default_factory=list)
-    skipped: list[VideoRef] = field(default_factory=list)
     updated: list[LedgerEntry] = field(default_factory=list)
     relabelled: list[LedgerEntry] = field(default_factory=list)
 
@@ -166,11 +151,11 @@ class _Sorted:
             self.work.append(Work(video, entry.content, entry.attempts + 1 if retry else 1))
             return
         if entry.state in ("skipped", "dropped"):
-            self.skipped.append(video)
+            self.compared.note("skipped", video.uri)
         elif entry.state in ("rejected", "quarantined"):
-            self.rejected.append(video)
+            self.compared.note("rejected", video.uri)
         else:
-            self.unchanged.append(video)
+            self.compared.note("unchanged", video.uri)
         relabelled = entry.metadata != video.metadata
         later = is_older(entry.event, video.event) or (bool(video.event) and not entry.event)
         if touched or relabelled or later or entry.origin != video.origin:
@@ -181,23 +166,70 @@ class _Sorted:
                 self.relabelled.append(changed)
 
 
+def _sort_out_known(compared: Comparison, decoder: str, out: _Sorted) -> dict[str, _Unknown]:
+    """Tell what becomes of the files that are as the ledger knows them; gives the others, by URI."""
+    unknown: dict[str, _Unknown] = {}
+    for video, entry in compared.undecided():
+        entry = None if entry is None else _given_another_chance(entry, decoder)
+        if entry is None or (entry.state == "forgotten" and not video.origin):
+            unknown[video.uri] = _Unknown(video, entry)
+        elif entry.state == "forgotten":
+            compared.note("skipped", video.uri)
+        elif (entry.size_bytes, entry.version) == (video.size_bytes, video.version):
+            out.same_bytes(video, entry)
+        else:
+            unknown[video.uri] = _Unknown(video, entry)
+    return unknown
+
+
+def _sort_out_unknown(
+    unknown: Iterable[_Unknown], contents: Mapping[str, str], compared: Comparison, covered: Covers, out: _Sorted
+) -> None:
+    """Tell touched files, moved ones and copies from those that are to be embedded, by their hashes in `contents`."""
+    sources = compared.sources(contents.values())
+    first_with: dict[str, str] = {}
+    moved_from: set[str] = set()
+    for one in unknown:
+        video, entry = one.video, one.entry
+        content = contents.get(video.uri, "")
+        source_uri = sources.get(content) if content else None
+        if content and entry is not None and entry.content == content and entry.state != "forgotten":
+            rejects = tuple(replace(reject, version=video.version) for reject in entry.rejects)
+            seen = replace(entry, size_bytes=video.size_bytes, version=video.version, rejects=rejects)
+            out.same_bytes(video, seen, touched=True)
+        elif source_uri is not None and source_uri != video.uri:
+            vanished = source_uri not in compared.listed.uris and covered(
+                source_uri, compared.ledger[source_uri].origin
+            )
+            moved = vanished and source_uri not in moved_from  # a second one with its bytes is a copy
+            moved_from |= {source_uri} if moved else set()
+            out.copies.append(CopyOf(video, content, source_uri, moved))
+        elif content and content in first_with:
+            out.copies.append(CopyOf(video, content, first_with[content]))
+        else:
+            if content:
+                first_with[content] = video.uri
+            out.work.append(Work(video, "" if content.startswith(SAME_BYTES) else content))
+
+
 def _given_another_chance(entry: LedgerEntry, decoder: str) -> LedgerEntry:
     """An entry that another decoder rejected counts as not tried yet; a reject that names no decoder is left alone."""
-    if all(reject.decoder in ("", decoder) for reject in entry.rejects):
+    if not decoder or all(reject.decoder in ("", decoder) for reject in entry.rejects):
         return entry
     return replace(entry, attempts=0, rejects=tuple(replace(reject, transient=True) for reject in entry.rejects))
 
 
-def _copyable(ledger: Mapping[str, LedgerEntry]) -> Iterable[tuple[str, LedgerEntry]]:
-    """Entries whose outcome holds for every file with the same bytes."""
-    for uri, entry in ledger.items():
-        settled = not any(reject.transient for reject in entry.rejects)
-        if settled and (entry.live_content or (entry.state == "rejected" and entry.content)):
-            yield uri, entry
+def _known_by_hash(
+    contents: dict[str, str], unknown: Mapping[str, _Unknown], compared: Comparison, same_bytes: Hasher
+) -> dict[str, str]:
+    """The contents with the hash in place of what a store says of the bytes, where the ledger has both."""
+    told = [unknown[uri].video for uri, content in contents.items() if content.startswith(SAME_BYTES)]
+    hashes = compared.contents(told, same_bytes) if told else {}
+    return {uri: hashes.get(content, content) for uri, content in contents.items()}
 
 
 def _hash_possible_copies(
-    videos: Sequence[VideoRef], ledger: Mapping[str, LedgerEntry], hash_content: Hasher, hash_sparse: Hasher | None
+    videos: Sequence[VideoRef], compared: Comparison, hash_content: Hasher, hash_sparse: Hasher | None
 ) -> dict[str, str]:
     """SHA-256 by URI, of those videos alone that could be copies of another or of their own old bytes.
 
@@ -206,7 +238,7 @@ def _hash_possible_copies(
     by_size: dict[int, list[VideoRef]] = defaultdict(list)
     for video in videos:
         by_size[video.size_bytes].append(video)
-    known_sizes = {entry.size_bytes for entry in ledger.values() if entry.content}
+    known_sizes = compared.known_sizes(by_size) if by_size else set()
     wanted = [video for size, group in by_size.items() if size in known_sizes for video in group]
     alike = [video for size, group in by_size.items() if size not in known_sizes and len(group) > 1 for video in group]
     if not wanted and not alike:

@@ -9,8 +9,7 @@ so are folders that hold an index.
 import glob
 import os
 import stat
-from collections import deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,17 +19,18 @@ from urllib.parse import quote, unquote_to_bytes
 from transforms.errors import MissingPackage, RemoteRefused, SourceUnavailable, UsageError
 from transforms.manifest import Metadata, read_manifest
 from transforms.media.sniff import MEDIA_SUFFIXES, looks_like_media
-from transforms.patterns import advance, components, matches, start
+from transforms.patterns import components, matches
 from transforms.records import VideoRef
 from transforms.remote.listing import Below, looked_up
 from transforms.remote.names import BUCKETS, bucket_and_key, is_remote, normalised, redacted, scheme_of
 from transforms.remote.settings import DEFAULTS, RemoteSettings
 from transforms.remote.store import Broken, Found, Store, store_of
 from transforms.remote.tries import tried
+from transforms.tables.database import Database
+from transforms.tables.listed import ListedVideos, SkippedFiles
 from transforms.uris import is_local, path_of_uri, shown, uri_of_path
+from transforms.walk import INDEX_MARK, Walk
 
-#: A folder that holds this file is an index, not a part of the corpus.
-INDEX_MARK = "reelvec.json"
 HEAD_BYTES = 4096
 
 
@@ -87,8 +87,8 @@ class Root:
 class Listing:
     """What a run found; `videos` are sorted by URI, each one once."""
 
-    videos: tuple[VideoRef, ...]
-    skipped: tuple[str, ...] = ()  # URIs of files that are surely no media and that nobody named
+    videos: Collection[VideoRef]
+    skipped: Collection[str] = ()  # URIs of files that are surely no media and that nobody named
     roots: tuple[Root, ...] = ()
     problems: tuple[str, ...] = ()  # sentences about what could not be listed
     skipped_remote: int = 0  # objects of buckets whose names promise no media; there may be millions, so only counted
@@ -113,7 +113,22 @@ def list_videos(
     Raises UsageError for a path that is not there, but for a folder of `known`: that one is a root which lists nothing.
     Raises SourceUnavailable where nothing at all answers.
     """
-    listing = _Lister(frozenset(os.path.abspath(path) for path in ignore), known or {}, remote)
+    listing = list_into(ListedVideos(Database()), sources, manifest=manifest, ignore=ignore, known=known, remote=remote)
+    return replace(listing, videos=tuple(listing.videos), skipped=tuple(listing.skipped))
+
+
+def list_into(
+    videos: ListedVideos,
+    sources: Sequence[str],
+    *,
+    manifest: Path | None = None,
+    ignore: Collection[Path] = (),
+    known: Mapping[str, Known] | None = None,
+    remote: RemoteSettings = DEFAULTS,
+) -> Listing:
+    """`list_videos` for a corpus of any size: the videos go into a table, and are read as they are gone over."""
+    ignored = frozenset(os.path.abspath(path) for path in ignore)
+    listing = _Lister(ignored, known or {}, remote, videos, SkippedFiles(videos))
     for source in sources:
         listing.add_source(source)
     if manifest is not None:
@@ -121,8 +136,8 @@ def list_videos(
     if listing.outages and not listing.videos:
         raise SourceUnavailable(listing.outages[0])
     return Listing(
-        videos=tuple(listing.videos[uri] for uri in sorted(listing.videos)),
-        skipped=tuple(sorted(listing.skipped - listing.videos.keys())),
+        videos=videos,
+        skipped=listing.skipped,
         roots=tuple(listing.roots),
         problems=tuple(listing.problems),
         skipped_remote=listing.skipped_remote,
@@ -134,8 +149,8 @@ class _Lister:
     ignore: frozenset[str]
     known: Mapping[str, Known]
     remote: RemoteSettings
-    videos: dict[str, VideoRef] = field(default_factory=dict)
-    skipped: set[str] = field(default_factory=set)
+    videos: ListedVideos
+    skipped: SkippedFiles
     roots: list[Root] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     outages: list[str] = field(default_factory=list)  # those of the problems that may pass
@@ -163,7 +178,7 @@ class _Lister:
                 raise UsageError(f"this folder is an index, not a folder of videos: {source!r}")
             self._add_root(os.path.abspath(path), "")
         elif stat.S_ISREG(found.st_mode):
-            self._add_video(_video(uri_of_path(path), found))
+            self.videos.add(_video(uri_of_path(path), found))
         else:
             raise UsageError(f"neither a file nor a folder: {source!r}")
 
@@ -185,7 +200,7 @@ class _Lister:
                     )
                 else:
                     listed.add(answer.uri)
-                    self._add_video(_remote_video(answer, origin=origin, metadata=row.metadata))
+                    self.videos.add(_remote_video(answer, origin=origin, metadata=row.metadata))
                 continue
             try:
                 path = os.path.join(os.path.dirname(os.path.abspath(manifest)), _local_path(row.uri))
@@ -204,7 +219,7 @@ class _Lister:
                 )
                 continue
             listed.add(uri)
-            self._add_video(_video(uri, found, origin=origin, metadata=row.metadata))
+            self.videos.add(_video(uri, found, origin=origin, metadata=row.metadata))
         self.roots.append(Root(origin, listed=len(listed), manifest=True, unreadable=tuple(sorted(unanswered))))
 
     def _add_unlisted_row(self, row: str, uri: str, why: Exception | None, unanswered: list[str]) -> None:
@@ -235,7 +250,7 @@ class _Lister:
                         raise
                     found = None  # it may be a prefix that may be listed
                 if found is not None:
-                    self._add_video(_remote_video(found))
+                    self.videos.add(_remote_video(found))
                     return
                 if not bucket:
                     raise UsageError(f"there is nothing to read at {uri!r}: the server knows no such file")
@@ -268,7 +283,7 @@ class _Lister:
         expected = os.path.splitext(found.uri)[1].lower() in MEDIA_SUFFIXES
         video = _remote_video(found, expected=expected, origin=origin)
         if expected or _is_known(video, self.known.get(found.uri)):
-            self._add_video(video)
+            self.videos.add(video)
         else:
             self.skipped_remote += 1
 
@@ -293,12 +308,12 @@ class _Lister:
 
     def _add_root(self, base: str, pattern: str) -> None:
         root = Root(uri_of_path(base), pattern)
-        walk = _Walk(self.ignore)
-        listed = 0
+        walk = Walk(self.ignore)
+        listed, told = 0, len(self.problems)
         for uri, path, found in walk.files(base, root.uri.rstrip("/"), components(pattern)):
             listed += 1
             self._add_member(uri, path, found, root.origin)
-        self.problems += walk.problems
+        self.problems[told:] = [*sorted(self.problems[told:]), *walk.problems]
         ok = root.uri.rstrip("/") not in walk.closed
         self.roots.append(replace(root, ok=ok, listed=listed, unreadable=tuple(sorted(walk.closed))))
 
@@ -309,7 +324,7 @@ class _Lister:
         expected = os.path.splitext(path)[1].lower() in MEDIA_SUFFIXES
         video = _video(uri, found, origin=origin, expected=expected)
         if expected or _is_known(video, self.known.get(uri)) or self._may_be_media(path):
-            self._add_video(video)
+            self.videos.add(video)
         else:
             self.skipped.add(uri)
 
@@ -320,76 +335,6 @@ class _Lister:
         except OSError as error:
             self.problems.append(f"a file cannot be read: {shown(uri_of_path(path))!r}: {error.strerror}")
             return False
-
-    def _add_video(self, video: VideoRef) -> None:
-        """Add it, or what this second mention of it adds: being named, metadata."""
-        first = self.videos.get(video.uri)
-        if first is not None:
-            video = replace(
-                first,
-                expected=first.expected or video.expected,
-                origin=first.origin if video.origin else "",
-                metadata=first.metadata or video.metadata,
-            )
-        self.videos[video.uri] = video
-
-
-@dataclass(slots=True)
-class _Walk:
-    """A walk below one folder. Links to files and folders are followed, but never round in a circle."""
-
-    ignore: frozenset[str]
-    closed: set[str] = field(default_factory=set)  # URIs that were not looked into
-    problems: list[str] = field(default_factory=list)
-
-    def files(self, base: str, base_uri: str, wanted: tuple[str, ...]) -> Iterator[tuple[str, str, os.stat_result]]:
-        """Every file that is wanted: (uri, path, stat). Linked folders come last, and only if not yet seen."""
-        folders = deque([(base, base_uri, start(wanted), False)])
-        links: deque[tuple[str, str, frozenset[int], bool]] = deque()
-        seen: set[tuple[int, int]] = set()
-        while folders or links:
-            folder, uri, states, linked = (folders or links).popleft()
-            for entry in self._entries(folder, uri, seen, linked):
-                below = advance(states, entry.name, wanted)
-                if not below:
-                    continue
-                own_uri = f"{uri}/{quote(os.fsencode(entry.name))}"
-                if entry.path in self.ignore:
-                    self.closed.add(own_uri)
-                    continue
-                try:
-                    found = entry.stat()
-                except OSError as error:
-                    self._close(own_uri, error)
-                    continue
-                if stat.S_ISDIR(found.st_mode):
-                    is_link = entry.is_symlink()
-                    (links if is_link else folders).append((entry.path, own_uri, below, is_link))
-                elif len(wanted) in below:
-                    yield own_uri, entry.path, found
-
-    def _entries(self, folder: str, uri: str, seen: set[tuple[int, int]], linked: bool) -> list[os.DirEntry[str]]:
-        try:
-            found = os.stat(folder)
-            identity = (found.st_dev, found.st_ino)
-            if identity in seen or (linked and _holds(os.path.realpath(folder), os.path.dirname(folder))):
-                return []
-            seen.add(identity)
-            with os.scandir(folder) as entries:
-                inside = sorted(entries, key=lambda entry: entry.name)
-        except OSError as error:
-            self._close(uri, error)
-            return []
-        if any(entry.name == INDEX_MARK for entry in inside):
-            self.closed.add(uri)
-            return []
-        return inside
-
-    def _close(self, uri: str, error: OSError) -> None:
-        self.closed.add(uri)
-        self.problems.append(
-            f"this cannot be read, so nothing of it is listed or removed: {shown(uri)!r}: {error.strerror}"
-        )
 
 
 def _video(
@@ -415,8 +360,3 @@ def _local_path(source: str) -> str:
             f"what is read is a path, or a file://, http://, https://, s3:// or gs:// URI: {redacted(source)!r}"
         )
     return source
-
-
-def _holds(folder: str, path: str) -> bool:
-    """Whether `path` lies in `folder` or is it: a link there to `folder` would lead round in a circle."""
-    return os.path.commonpath((folder, os.path.realpath(path))) == folder

@@ -53,8 +53,8 @@ def append(archive: Archive, reader: Reader, entries: Mapping[str, LedgerEntry])
     """Add a run with everything that the archive lacks of the index. Hold `writing_archive` around it."""
     state = read_state(archive)
     told = tuple(f"{name}: {said}" for _, name, said in state.problems)
-    texts = {uri: entry_text(entry) for uri, entry in entries.items()}
-    changed = [uri for uri, text in texts.items() if _lacks(state, state.videos.get(uri), text)]
+    texts = dict(_lacking(state, entries))
+    changed = list(texts)
     gone = [uri for uri, held in state.videos.items() if not held.deleted and uri not in entries]
     if not changed and not gone and state.runs:
         return Appended(problems=told)
@@ -118,8 +118,12 @@ def row_of(entry: LedgerEntry, text: str, *, points_run: int, points: int) -> di
     }
 
 
-def _lacks(state: ArchiveState, held: Held | None, text: str) -> bool:
-    return held is None or held.deleted or held.entry != text or held.points_run in state.unreadable_runs
+def _lacking(state: ArchiveState, entries: Mapping[str, LedgerEntry]) -> Iterator[tuple[str, str]]:
+    """The URI and the text of every entry that the archive does not hold as it is."""
+    for uri, entry in entries.items():
+        text, held = entry_text(entry), state.videos.get(uri)
+        if held is None or held.deleted or held.entry != text or held.points_run in state.unreadable_runs:
+            yield uri, text
 
 
 def _keeps_points(state: ArchiveState, held: Held | None, entry: LedgerEntry) -> bool:

@@ -8,6 +8,8 @@ from transforms.index.payloads import FIRST
 from transforms.index.store import AnyOf, Equals, Reader, VectorStore, Where
 from transforms.plain import from_plain, to_plain
 from transforms.records import ClipPoint, LedgerEntry, Receipt, Reject, stable_id
+from transforms.tables.database import Database
+from transforms.tables.entries import EntryTable
 
 #: Raised when the fields of an entry, a receipt or a reject change their meaning.
 FORMAT = 1
@@ -60,9 +62,25 @@ def reject_of(payload: Mapping[str, Any]) -> Reject:
 
 def read_entries(store: Reader) -> dict[str, LedgerEntry]:
     """Every ledger entry, by URI: about a kilobyte of memory each."""
+    return {entry.uri: entry for entry in scroll_entries(store)}
+
+
+def scroll_entries(store: Reader) -> Iterator[LedgerEntry]:
+    """Every ledger entry, while the store gives them."""
     common: dict[str, dict[Any, Any]] = {name: {} for name in _COMMON}
-    entries = (entry_of(point.payload, common) for point in store.scroll(_kind(VIDEO), batch=_PAGE))
-    return {entry.uri: entry for entry in entries}
+    return (entry_of(point.payload, common) for point in store.scroll(_kind(VIDEO), batch=_PAGE))
+
+
+def read_table(store: Reader, database: Database) -> EntryTable:
+    """Every ledger entry, for an index of any size: they lie in the database, and are made when they are asked for."""
+    return EntryTable(database, (_checked(point.payload) for point in store.scroll(_kind(VIDEO), batch=_PAGE)))
+
+
+def read_rejected(store: Reader) -> Iterator[LedgerEntry]:
+    """The ledger entries that hold a reject, while the store gives them."""
+    for point in store.scroll(_kind(VIDEO), batch=_PAGE):
+        if _checked(point.payload).get("rejects"):
+            yield entry_of(point.payload)
 
 
 def read_entry(store: Reader, uri: str) -> LedgerEntry | None:
@@ -99,9 +117,14 @@ def read_receipts(store: Reader, uri: str, content: str, recipe: str) -> list[Re
     return sorted((receipt_of(point.payload) for point in store.scroll(where)), key=lambda receipt: receipt.index)
 
 
+def scroll_receipts(store: Reader) -> Iterator[Receipt]:
+    """Every receipt of the index, while the store gives them."""
+    return (receipt_of(point.payload) for point in store.scroll(_kind(RECEIPT), batch=_PAGE))
+
+
 def read_all_receipts(store: Reader) -> list[Receipt]:
     """Every receipt of the index."""
-    return [receipt_of(point.payload) for point in store.scroll(_kind(RECEIPT), batch=_PAGE)]
+    return list(scroll_receipts(store))
 
 
 def write_receipts(store: VectorStore, receipts: Sequence[Receipt]) -> None:

@@ -6,7 +6,7 @@ payloads are rewritten, and before anybody has. What a step cannot tell from the
 and with it another `transforms.recipe.REVISION`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from transforms.records import ClipPoint, LedgerEntry
@@ -38,6 +38,11 @@ def mark() -> dict[str, int]:
 def is_outdated(entry: LedgerEntry) -> bool:
     """Whether clips of this video that searches see have payloads of an older revision, or may have."""
     return bool(entry.live_content) and entry.payloads < revision()
+
+
+def outdated(entries: Iterable[LedgerEntry]) -> Iterator[LedgerEntry]:
+    """Those of which this is so; where there is one revision only, none is looked at."""
+    return filter(is_outdated, entries) if revision() > FIRST else iter(())
 
 
 def upgraded(point: ClipPoint, entry: LedgerEntry) -> ClipPoint:

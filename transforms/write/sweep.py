@@ -1,10 +1,10 @@
 """What killed runs left is put right: points that nothing vouches for go, videos that lost points start again."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from transforms.index.kinds import CLIP, WHOLE, clips_of, points_of
-from transforms.index.ledger import delete_entries, delete_receipts, read_all_receipts, read_entries
+from transforms.index.ledger import delete_entries, delete_receipts, read_all_receipts, read_entries, scroll_receipts
 from transforms.index.store import AnyOf, Equals, VectorStore, Where
 from transforms.records import LedgerEntry
 from transforms.write.commit import may_be_mended
@@ -41,8 +41,8 @@ def sweep_unvouched(store: VectorStore) -> None:
 def sweep_abandoned(
     store: VectorStore,
     *,
-    taken_up: Collection[str],
-    listed: Collection[str],
+    taken_up: Container[str],
+    listed: Container[str],
     ledger: Mapping[str, LedgerEntry],
     covered: Callable[[str, str], bool],
 ) -> int:
@@ -53,7 +53,7 @@ def sweep_abandoned(
     the number of videos.
     """
     origins: dict[tuple[str, str], str] = {}
-    for receipt in read_all_receipts(store):
+    for receipt in scroll_receipts(store):
         if receipt.uri not in taken_up:
             origins[receipt.uri, receipt.content] = receipt.video.origin
     unwanted: dict[str, set[str]] = defaultdict(set)

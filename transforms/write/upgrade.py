@@ -8,7 +8,7 @@ from itertools import islice
 from transforms import interrupt
 from transforms.index.kinds import LIVE_CLIPS, LIVE_WHOLES
 from transforms.index.ledger import write_entries
-from transforms.index.payloads import is_outdated, revision, upgraded
+from transforms.index.payloads import outdated, revision, upgraded
 from transforms.index.store import AnyOf, VectorStore, Where
 from transforms.records import ClipPoint, LedgerEntry
 from transforms.write.whole import payload_of_whole
@@ -24,8 +24,8 @@ def upgrade_payloads(store: VectorStore, entries: Iterable[LedgerEntry]) -> dict
     Stops early where somebody asks the run to end.
     """
     done: dict[str, int] = {}
-    outdated = (entry for entry in entries if is_outdated(entry))
-    while some := {entry.uri: entry for entry in islice(outdated, _VIDEOS)}:
+    left = outdated(entries)
+    while some := {entry.uri: entry for entry in islice(left, _VIDEOS)}:
         if interrupt.requested():
             break
         clips = _upgrade_some(store, some)

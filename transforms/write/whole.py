@@ -52,13 +52,12 @@ def whole_from(entry: LedgerEntry, clips: Iterable[ClipPoint]) -> ClipPoint | No
 
 def add_missing(store: VectorStore, ledger: Mapping[str, LedgerEntry]) -> int:
     """Give videos that a Reelvec without whole points committed theirs; gives the number of points added."""
-    live = [entry for entry in ledger.values() if entry.live_content]
-    if store.count(LIVE_WHOLES) == len(live):
+    if store.count(LIVE_WHOLES) == sum(bool(entry.live_content) for entry in ledger.values()):
         return 0
     held = {point.payload["uri"] for point in store.scroll(LIVE_WHOLES)}
     added = 0
-    for entry in live:
-        if entry.uri not in held:
+    for entry in ledger.values():
+        if entry.live_content and entry.uri not in held:
             point = whole_of(store, entry, clips_of(entry.uri, Equals("live", True)))
             if point is not None:
                 store.upsert([point])
