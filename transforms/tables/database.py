@@ -8,7 +8,7 @@ from typing import Any
 from transforms.errors import DiskFull, StoreUnavailable
 
 #: So much of it is held in memory; what is above lies in a file that is gone as soon as the process is.
-_CACHE_KIB = 16 * 1024
+_CACHE_KIB = 32 * 1024
 
 _FULL = "database or disk is full"
 
