@@ -141,7 +141,7 @@ def test_a_video_that_two_revisions_of_reelvec_wrote_is_brought_up_to_the_newer(
     monkeypatch.setitem(payloads.STEPS, 2, lambda payload, entry: {**payload, "times": payload.get("times", 0) + 1})
     write_results(store, [marked(result(one), 2) for one in (second, third)], "r1")
     entry = read_entry(store, first.video.uri)
-    assert entry.payloads == 1 and payloads.is_outdated(entry)
+    assert entry is not None and entry.payloads == 1 and payloads.is_outdated(entry)
     assert upgrade_payloads(store, [entry]) == {entry.uri: 6}
     assert read_entry(store, entry.uri).payloads == 2
     assert sorted(point.payload.get("times", 0) for point in store.scroll(LIVE)) == [0, 0, 0, 0, 1, 1]
