@@ -6,6 +6,7 @@ Tests never touch the network: hubs are switched off before any library of model
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,21 @@ os.environ["TRANSFORMERS_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", str(_cores()))
 # Beam's worker pool starts bare `python`, and Prism may be one of our own: both must be this environment's.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), str(ROOT / ".tools/bin"), os.environ["PATH"]])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a module made goes with it, unless a test failed: the indexes of all modules take eight gigabytes."""
+    base, failed = tmp_path_factory.getbasetemp(), request.session.testsfailed
+    before = set(base.iterdir())
+    yield
+    if request.session.testsfailed > failed:
+        return
+    for made in set(base.iterdir()) - before:
+        if made.is_symlink():
+            made.unlink()
+        else:
+            shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

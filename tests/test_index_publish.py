@@ -5,10 +5,12 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,6 +34,13 @@ SCHEMA = Schema(
     ("words",),
 )
 EVERYTHING = Where()
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """On a disk where there is one, as an index is: what a publication copies depends on the file system."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
@@ -354,6 +363,8 @@ def test_files_that_change_without_a_new_mtime_are_compared_by_content(location,
 
 
 def test_vectors_that_did_not_change_are_shared_with_the_version_before(location):
+    if not copying._mtime_moves(Path(tempfile.gettempdir())):
+        pytest.skip("the file system does not say which files changed, so all are copied")
     store = open_writer(location, SCHEMA)
     store.upsert(points(0, 100))
     publish(location, store, optimize=False)
