@@ -3,7 +3,7 @@
 Histories are drawn by hypothesis: files come, change, move, are copied, touched, taken away and brought back; runs are
 cut off between any two calls of the store; bundles come twice, in any order, and late. Planning, store and commits are
 the real ones. Most histories take vectors from a table instead of a pipeline, so that thousands of them can be tried;
-a few run the pipeline over real sounds. Re-cutting a corpus is no part of a history: an index refuses other clips.
+a few run the pipeline over real sounds, and a few change the recipe too: its weights, its vectors, how it cuts.
 
 REELVEC_TEST_EXAMPLES is the number of histories (default 25), e.g. 2000 for a night.
 """
@@ -24,6 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import pipelines.filling
 import pipelines.ingest
 import transforms.write.stage
 from pipelines.ingest import ingest, recipe_of
@@ -35,6 +36,7 @@ from transforms.index.ledger import read_entries
 from transforms.index.location import IndexLocation
 from transforms.index.open import open_writer, release
 from transforms.index.publish import Publication
+from transforms.index.spaces import in_use
 from transforms.index.store import AnyOf, Where
 from transforms.records import (
     AudioStream,
@@ -320,6 +322,14 @@ def result_of(segment, data, schema):
     return SegmentResult(segment, "ok", points)
 
 
+#: Of the recipe that a corpus of sounds may be taken up by: as it is, weighed otherwise, with motion, cut otherwise.
+RECIPES = {
+    "sounds": RECIPE,
+    "weighed": RECIPE + "[fusion]\nposition = 0.9\n",
+    "moving": RECIPE + '[motion]\nencoder = "motion:dis"\n',
+    "longer": RECIPE.replace("clip_seconds = 1.0", "clip_seconds = 2.0"),
+}
+
 names, seeds = st.sampled_from(NAMES), st.integers(0, 99)
 changes = st.one_of(
     st.tuples(st.just("put"), names, st.sampled_from(KINDS)),
@@ -328,6 +338,7 @@ changes = st.one_of(
     st.tuples(st.sampled_from(["delete", "touch", "take_away", "bring_back"]), names),
     st.tuples(st.just("late"), seeds),
 )
+recipes = st.tuples(st.just("take_up"), st.sampled_from(list(RECIPES)))
 runs = st.tuples(st.just("run"), st.none() | st.integers(1, 70), st.integers(1, 2), seeds)
 histories = st.lists(st.one_of(changes, changes, runs), min_size=4, max_size=14)
 
@@ -394,6 +405,45 @@ def test_the_pipeline_over_real_sounds_does_too(history, monkeypatch):
 
         patch.setattr(transforms.write.stage, "write_results", noted)
         patch.setattr(transforms.write.stage, "open_writer", store)
+        for name, *arguments in history:
+            getattr(here, name)(*arguments)
+        here.check()
+
+
+class WorldOfRecipes(WorldOfSounds):
+    """Where the recipe changes too: the next run fills another space, and what it brings over or makes is switched to."""
+
+    recipe = "sounds"
+
+    def take_up(self, recipe: str) -> None:
+        self.recipe = recipe
+
+    def settings(self, index: str) -> IngestSettings:
+        path = self.folder / f"{self.recipe}.toml"
+        path.write_text(RECIPES[self.recipe])
+        command = "reindex" if self.location(index).path.joinpath("reelvec.json").exists() else "ingest"
+        return super().settings(index).model_copy(update={"recipe": str(path), "command": command})
+
+    @contextmanager
+    def store(self, index: str = "index"):
+        used = in_use(self.location(index))
+        opened = open_writer(used, recipe_of(self.settings(index), used).schema())
+        try:
+            yield opened
+        finally:
+            opened.close()
+            release(used)
+
+
+@settings(
+    max_examples=max(2, EXAMPLES // 12),
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(history=st.lists(st.one_of(changes.filter(lambda one: one[0] != "late"), recipes, runs), min_size=4, max_size=12))
+def test_changes_of_the_recipe_and_other_cuts_do_too(history, monkeypatch):
+    with world(monkeypatch, WorldOfRecipes) as (here, patch):
+        for module in (pipelines.filling, transforms.write.stage):
+            patch.setattr(module, "open_writer", pipelines.ingest.open_writer)
         for name, *arguments in history:
             getattr(here, name)(*arguments)
         here.check()
