@@ -78,7 +78,8 @@ def _still_true(planned: Planned, *, to_decode: bool, filled: Mapping[str, Ledge
     entries = {**planned.ledger, **{entry.uri: entry for entry in plan.updated}}
     sources = {copy.source_uri for copy in plan.copies}
     if to_decode:
-        sources = {uri for uri in sources if uri in filled and filled[uri].live_content == entries[uri].live_content}
+        known = entries.keys() & filled.keys()  # what this run embeds first and then copies is in neither, or in one
+        sources = {uri for uri in sources & known if filled[uri].live_content == entries[uri].live_content}
     gone = {entry.uri for entry in plan.gone} - sources
     return {
         uri: entry
